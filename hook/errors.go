@@ -1,0 +1,102 @@
+package hook
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Four errors decide; everything else is answered 503 at the door and tried
+// again by the worker.
+var (
+	// ErrUnverified: not shown to come from the sender. Said by Source.Verify.
+	ErrUnverified = errors.New("not verified")
+	// ErrNotYet: something that must exist first is missing. Said by handlers
+	// and effects; the job waits, bounded, and counts as no failure.
+	ErrNotYet = errors.New("not yet")
+	// ErrPermanent: no further attempt can help. Said by handlers and effects;
+	// ask with Permanent.
+	ErrPermanent = errors.New("permanent")
+	// ErrLeaseLost: another attempt owns the job. Said by Extend, Finish, Retry
+	// and Bury; forget the job and write nothing.
+	ErrLeaseLost = errors.New("lease lost")
+)
+
+// ErrInsideEffect is returned by Record, Finish and Apply when they are called
+// with the context of a running effect: waiting for the writer that is running
+// the caller would never end.
+var ErrInsideEffect = errors.New("called inside an effect: return first, the store has one writer")
+
+// ErrNotFound is returned by the ledger for an event or job that does not exist.
+var ErrNotFound = errors.New("not found")
+
+// ErrRefused is returned by the ledger for a change that the state of the
+// object does not allow, for example a replay beside a running job.
+var ErrRefused = errors.New("refused")
+
+// ErrOverloaded is returned by Record when the store sheds load.
+var ErrOverloaded = errors.New("overloaded")
+
+// Permanent reports whether no further attempt can help.
+func Permanent(err error) bool { return errors.Is(err, ErrPermanent) }
+
+// After marks err with the time after which another attempt makes sense, as
+// read from a Retry-After.
+func After(err error, d time.Duration) error {
+	if err == nil {
+		err = errors.New("try again later")
+	}
+	return &afterError{err: err, delay: d}
+}
+
+// Delay returns the time that After put on err, if any.
+func Delay(err error) (time.Duration, bool) {
+	if a, ok := errors.AsType[*afterError](err); ok {
+		return a.delay, true
+	}
+	return 0, false
+}
+
+type afterError struct {
+	err   error
+	delay time.Duration
+}
+
+func (e *afterError) Error() string { return e.err.Error() }
+func (e *afterError) Unwrap() error { return e.err }
+
+// Reason is why a delivery was refused: one of the words of the public answer.
+type Reason string
+
+// The reasons of a refusal.
+const (
+	ReasonMissingHeader          Reason = "missing_header"
+	ReasonMalformedHeader        Reason = "malformed_header"
+	ReasonMalformedBody          Reason = "malformed_body"
+	ReasonBadSignature           Reason = "bad_signature"
+	ReasonBadSecret              Reason = "bad_secret"
+	ReasonUnsupportedVersionOnly Reason = "unsupported_version_only"
+	ReasonTimestampTooOld        Reason = "timestamp_too_old"
+	ReasonTimestampInFuture      Reason = "timestamp_in_future"
+	ReasonUntrustedCert          Reason = "untrusted_cert"
+	ReasonBadConfig              Reason = "bad_config"
+	ReasonTooLarge               Reason = "too_large"
+	ReasonRate                   Reason = "rate"
+	ReasonUnavailable            Reason = "unavailable"
+)
+
+// UnverifiedError is what Source.Verify returns. It is ErrUnverified.
+type UnverifiedError struct {
+	Reason Reason
+	Detail string // for the operator: what was compared; never a secret or a signature
+}
+
+func (e *UnverifiedError) Error() string {
+	if e.Detail == "" {
+		return fmt.Sprintf("not verified: %s", e.Reason)
+	}
+	return fmt.Sprintf("not verified: %s: %s", e.Reason, e.Detail)
+}
+
+// Is makes errors.Is(err, ErrUnverified) true.
+func (e *UnverifiedError) Is(target error) bool { return target == ErrUnverified }

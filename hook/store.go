@@ -1,0 +1,85 @@
+package hook
+
+import (
+	"context"
+	"time"
+)
+
+// Recorder writes an event and its jobs durably, once.
+type Recorder interface {
+	// Record returns nil only when the event is on disk. Concurrent equal calls
+	// give one fresh receipt; the others are duplicates of a committed row. The
+	// same key with other bytes sets Conflict and overwrites nothing. After an
+	// error the row may exist; the sender's next delivery is then a duplicate.
+	Record(ctx context.Context, d Delivery, id Identity, handlers []string) (Receipt, error)
+}
+
+// Rejector keeps a bounded ring of notes on refused deliveries, outside the
+// event log. It never blocks: a note that finds no room is dropped.
+type Rejector interface {
+	Reject(d Delivery, reason Reason, detail string)
+}
+
+// Queue lends jobs to workers. Times are the store's clock.
+type Queue interface {
+	// Claim lends at most Max due jobs of the named handlers: first of their
+	// subject, not leased; lapsed leases first, live work before backlog. Empty
+	// when none is due.
+	Claim(ctx context.Context, ask Ask) ([]*Job, error)
+	// Extend renews the leases of jobs and returns those that are lost.
+	Extend(ctx context.Context, jobs []*Job, lease time.Duration) (lost []*Job, err error)
+	// Finish commits the effect and the end of the job together or not at all.
+	// An error of the effect comes back as it is, after the rollback; the job
+	// is then still running at this attempt.
+	Finish(ctx context.Context, job *Job, effect Effect) error
+	// Retry makes the job due again after that time and records the attempt
+	// with its cause: waiting if cause.Wait, else retrying.
+	Retry(ctx context.Context, job *Job, after time.Duration, cause Cause) error
+	// Bury makes the job a dead letter, never claimed until a replay.
+	Bury(ctx context.Context, job *Job, cause Cause) error
+	// Release gives a job back unworked, due at once, as at a drain. The attempt
+	// counts as no failure.
+	Release(ctx context.Context, job *Job) error
+}
+
+// Applier runs one effect in a transaction of its own, where there is no job.
+type Applier interface {
+	Apply(ctx context.Context, effect Effect) error
+}
+
+// Keeping is the store's duty of looking after itself: the sweeper calls it
+// regularly. It moves old open work behind live work, buries what waited too
+// long, removes what retention allows, and recomputes the hours of the ledger.
+type Keeping interface {
+	Sweep(ctx context.Context, rules SweepRules) (SweepReport, error)
+}
+
+// SweepRules are the limits that a sweep enforces.
+type SweepRules struct {
+	MaxWaiting time.Duration // waiting longer than this ends as a dead letter
+	KeepHints  time.Duration // bodies of finished hints are kept this long
+	KeepBodies time.Duration // bodies of finished events are kept this long; 0 means for ever
+	Ledger     bool          // recompute the ledger of the last 48 hours
+}
+
+// SweepReport says what a sweep did.
+type SweepReport struct {
+	Buried    int // jobs that waited too long
+	Pruned    int // bodies removed
+	Imbalance int // events that the ledger cannot account for; must be 0
+	Checked   bool
+}
+
+// Store is the sum of the roles. Only the roof and main ask for all of it.
+type Store interface {
+	Recorder
+	Rejector
+	Queue
+	Ledger
+	Applier
+	Keeping
+	// Ready returns nil when the database can be written and its schema is
+	// current, and otherwise says why not.
+	Ready(ctx context.Context) error
+	Close() error
+}
