@@ -34,6 +34,10 @@ var ErrNotFound = errors.New("not found")
 // object does not allow, for example a replay beside a running job.
 var ErrRefused = errors.New("refused")
 
+// ErrBadFilter is inside the error of the ledger's lists when a filter or a
+// cursor cannot be read; the text before it names which.
+var ErrBadFilter = errors.New("bad filter")
+
 // ErrOverloaded is returned by Record when the store sheds load.
 var ErrOverloaded = errors.New("overloaded")
 

@@ -69,8 +69,9 @@ type Job struct {
 	WaitingSince time.Time // when the job first waited for something missing; zero if it never did
 	LeaseUntil   time.Time
 
-	// Batch is the Route's; it allows the effect to share a commit.
-	Batch bool
+	// Batch and Strict are the Route's; the worker copies them here.
+	Batch  bool
+	Strict bool
 }
 
 // Ask is what a worker wants from the queue.

@@ -48,15 +48,17 @@ type Applier interface {
 }
 
 // Keeping is the store's duty of looking after itself: the sweeper calls it
-// regularly. It moves old open work behind live work, buries what waited too
-// long, removes what retention allows, and recomputes the hours of the ledger.
+// regularly. It moves old open work behind live work, removes what retention
+// allows, and recomputes the hours of the ledger.
 type Keeping interface {
+	// SetRoutes writes the routes of this node, so that jobs can be made for
+	// every handler that wants an event, by Replay too.
+	SetRoutes(ctx context.Context, routes []Route) error
 	Sweep(ctx context.Context, rules SweepRules) (SweepReport, error)
 }
 
 // SweepRules are the limits that a sweep enforces.
 type SweepRules struct {
-	MaxWaiting time.Duration // waiting longer than this ends as a dead letter
 	KeepHints  time.Duration // bodies of finished hints are kept this long
 	KeepBodies time.Duration // bodies of finished events are kept this long; 0 means for ever
 	Ledger     bool          // recompute the ledger of the last 48 hours
@@ -64,7 +66,7 @@ type SweepRules struct {
 
 // SweepReport says what a sweep did.
 type SweepReport struct {
-	Buried    int // jobs that waited too long
+	Aged      int // open jobs that now count as backlog
 	Pruned    int // bodies removed
 	Imbalance int // events that the ledger cannot account for; must be 0
 	Checked   bool

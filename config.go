@@ -1,0 +1,130 @@
+package hookkeeper
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+	"github.com/hookkeeper/hookkeeper/internal/ingest"
+)
+
+// Config of a Keeper. Zero means the stated default.
+type Config struct {
+	// Store keeps the event log and the queue: sqlite.Open. Required. The Keeper
+	// does not close it.
+	Store hook.Store
+	// Sources are the senders that deliver. At least one.
+	Sources []hook.Source
+	// Handlers work the events; without any, events end as no_handler.
+	Handlers []hook.Route
+
+	Logger *slog.Logger     // default: logs nothing
+	Now    func() time.Time // clock of verification; default: the process's
+	Node   string           // this process's name in the history; default: host name and a random part
+
+	Lease       time.Duration // of a job, renewed every third of it; default 30 s
+	Limit       time.Duration // of one attempt; default 60 s
+	Grace       time.Duration // for a handler to heed the end of its context; default 3 s
+	Slots       int           // jobs that one handler works at a time; default 8
+	Attempts    int           // failed and lost ones before a job is dead; default 12
+	BackoffBase time.Duration // bound of the first retry, doubled with each; default 10 s
+	BackoffMax  time.Duration // default 12 h
+	MaxWaiting  time.Duration // for what must exist first, then dead; default 72 h
+
+	KeepHints  time.Duration // bodies of finished hints; default 24 h, negative keeps them for ever
+	KeepBodies time.Duration // bodies of finished events; default for ever
+
+	// MaxBytesInFlight bounds the bodies that are being read or recorded, all
+	// together; default 1/8 of the memory limit (cgroup or GOMEMLIMIT), or of
+	// the machine's memory.
+	MaxBytesInFlight int64
+
+	// Tokens of operators. Without any, every request to Operator is refused.
+	Tokens []string
+	// OpenMetrics serves /metrics without a token: for a loopback listener.
+	OpenMetrics bool
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = discard()
+	}
+	if c.Now == nil {
+		c.Now = fault.Now
+	}
+	if c.Node == "" {
+		c.Node = nodeName()
+	}
+	if c.KeepHints == 0 {
+		c.KeepHints = 24 * time.Hour
+	}
+	if c.MaxBytesInFlight == 0 {
+		c.MaxBytesInFlight = ingest.MemoryLimit() / 8
+	}
+	return c
+}
+
+// check returns every problem, not only the first.
+func (c *Config) check() error {
+	var problems []error
+	add := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Store == nil {
+		add("no store: open one with sqlite.Open")
+	}
+	if len(c.Sources) == 0 {
+		add("no sources: nothing could be received")
+	}
+	names := map[string]bool{}
+	for _, s := range c.Sources {
+		name := s.Name()
+		if !sourceName.MatchString(name) {
+			add("source %.80q: a name has 1 to 64 of a-z, 0-9, _ and -", name)
+		}
+		if names[name] {
+			add("source %s: configured twice", name)
+		}
+		names[name] = true
+		if v, ok := s.(hook.Validator); ok {
+			if err := v.Validate(); err != nil {
+				problems = append(problems, err)
+			}
+		}
+	}
+	c.checkHandlers(add)
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{{"Lease", c.Lease}, {"Limit", c.Limit}, {"Grace", c.Grace}, {"BackoffBase", c.BackoffBase},
+		{"BackoffMax", c.BackoffMax}, {"MaxWaiting", c.MaxWaiting}, {"KeepBodies", c.KeepBodies}} {
+		if d.v < 0 {
+			add("%s is negative: %s", d.name, d.v)
+		}
+	}
+	if c.Slots < 0 || c.Attempts < 0 {
+		add("Slots and Attempts cannot be negative")
+	}
+	for _, t := range c.Tokens {
+		if len(t) < 16 {
+			add("an operator token has fewer than 16 characters: use a long random one")
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c *Config) checkHandlers(add func(string, ...any)) {
+	names := map[string]bool{}
+	for _, r := range c.Handlers {
+		switch {
+		case !sourceName.MatchString(r.Name):
+			add("handler %.80q: a name has 1 to 64 of a-z, 0-9, _ and -", r.Name)
+		case names[r.Name]:
+			add("handler %s: configured twice", r.Name)
+		case r.Handler == nil:
+			add("handler %s: has no Handler", r.Name)
+		}
+		names[r.Name] = true
+	}
+}

@@ -1,0 +1,266 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// Due reports whether a claim for these handlers would find anything to do, so
+// that an idle queue costs no writing transaction.
+func (c *Core) Due(ctx context.Context, tx Tx, handlers []string) (bool, error) {
+	now := c.now()
+	var due bool
+	row := tx.QueryRowContext(ctx, `SELECT
+		EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_aside WHERE place = 2 AND next_at <= $1)
+		OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_hold
+			WHERE place = 0 AND hold_until IS NOT NULL AND hold_until <= $1 AND state = 'retrying')`, now)
+	if err := row.Scan(&due); err != nil || due {
+		return due, err
+	}
+	for _, h := range handlers {
+		row := tx.QueryRowContext(ctx, dueSQL, now, h)
+		if err := row.Scan(&due); err != nil || due {
+			return due, err
+		}
+	}
+	return false, nil
+}
+
+const dueSQL = `SELECT
+	EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_due
+		WHERE place = 0 AND state <> 'running' AND handler = $2 AND backlog = 0 AND next_at <= $1)
+	OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_due
+		WHERE place = 0 AND state <> 'running' AND handler = $2 AND backlog = 1 AND next_at <= $1)
+	OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_leased
+		WHERE state = 'running' AND handler = $2 AND lease_until <= $1)`
+
+// Claim lends jobs. If the process dies before the commit, nothing was lent; if
+// it dies after it, the leases lapse and the jobs are claimed again under the
+// next attempt. The jobs come without their events: see Events.
+func (c *Core) Claim(ctx context.Context, tx Tx, ask hook.Ask) ([]*hook.Job, error) {
+	now := c.now()
+	if err := c.stepUp(ctx, tx, now); err != nil {
+		return nil, err
+	}
+	if err := c.stepAside(ctx, tx, now); err != nil {
+		return nil, err
+	}
+	var ids []int64
+	for _, h := range ask.Handlers {
+		lapsed, err := c.takeOver(ctx, tx, h, ask, ask.Max-len(ids), now)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, lapsed...)
+		due, err := c.dueJobs(ctx, tx, h, ask.Max-len(ids), now)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, due...)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return c.lend(ctx, tx, ids, ask, now)
+}
+
+// dueJobs takes live work before backlog, but leaves a quarter of the slots to
+// the backlog when there is any: nothing starves.
+func (c *Core) dueJobs(ctx context.Context, tx Tx, handler string, room int, now int64) ([]int64, error) {
+	if room <= 0 {
+		return nil, nil
+	}
+	live, err := c.ids(ctx, tx, claimSQL, handler, 0, now, room)
+	if err != nil {
+		return nil, err
+	}
+	want := max(room-len(live), (room+3)/4)
+	if room == 1 && len(live) == 1 && c.numbers.next%4 != 0 {
+		return live, nil // one slot: the backlog gets about every fourth turn
+	}
+	old, err := c.ids(ctx, tx, claimSQL, handler, 1, now, want)
+	if err != nil {
+		return nil, err
+	}
+	if over := len(live) + len(old) - room; over > 0 {
+		live = live[:len(live)-over]
+	}
+	return slices.Concat(live, old), nil
+}
+
+const claimSQL = `SELECT id FROM jobs INDEXED BY jobs_due
+	WHERE place = 0 AND state <> 'running' AND handler = $1 AND backlog = $2 AND next_at <= $3
+	ORDER BY next_at LIMIT $4`
+
+const lapsedSQL = `SELECT id FROM jobs INDEXED BY jobs_leased
+	WHERE state = 'running' AND handler = $1 AND lease_until <= $2
+	ORDER BY lease_until LIMIT $3`
+
+func (c *Core) ids(ctx context.Context, tx Tx, query string, args ...any) ([]int64, error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("look for due jobs: %w", err)
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// takeOver ends attempts whose lease has lapsed. A job that has lost or failed
+// as often as it may is dead, cause lost; the others are returned to be lent.
+func (c *Core) takeOver(ctx context.Context, tx Tx, handler string, ask hook.Ask, room int, now int64) ([]int64, error) {
+	if room <= 0 {
+		return nil, nil
+	}
+	lapsed, err := c.ids(ctx, tx, lapsedSQL, handler, now, room)
+	if err != nil {
+		return nil, err
+	}
+	var ids []int64
+	for _, id := range lapsed {
+		var seq, generation, attempt, failed int64
+		row := tx.QueryRowContext(ctx, `UPDATE jobs SET failed = failed + 1 WHERE id = $1
+			RETURNING seq, generation, attempt, failed`, id)
+		if err := row.Scan(&seq, &generation, &attempt, &failed); err != nil {
+			return nil, fmt.Errorf("take over a lease: %w", err)
+		}
+		c.count(c.takenOver, handler)
+		if ask.MaxAttempts > 0 && failed >= int64(ask.MaxAttempts) {
+			if err := c.buryLost(ctx, tx, id, attempt); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'lost', ended_at = $1
+			WHERE seq = $2 AND handler = $3 AND generation = $4 AND attempt = $5`, now, seq, handler, generation, attempt)
+		if err != nil {
+			return nil, fmt.Errorf("take over a lease: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
+	until := now + ask.Lease.Microseconds()
+	args := []any{until, ask.Node}
+	for _, id := range ids {
+		args = append(args, id)
+	}
+	rows, err := tx.QueryContext(ctx, `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $1, lease_by = $2
+		WHERE id IN `+strings.Replace(values(3, 1, len(ids)), "()", "(NULL)", 1)+`
+		RETURNING id, seq, handler, generation, attempt, failed, made_no, made_at, waiting_since`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("lend jobs: %w", err)
+	}
+	defer rows.Close()
+	jobs := make([]*hook.Job, 0, len(ids))
+	var history []any
+	no, err := c.numbers.draw(len(ids))
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		j := &hook.Job{Event: &hook.Event{}, LeaseUntil: fromMicros(until)}
+		var seq, madeNo, madeAt int64
+		var waiting sql.NullInt64
+		if err := rows.Scan(&j.ID, &seq, &j.Handler, &j.Generation, &j.Attempt, &j.Failed, &madeNo, &madeAt, &waiting); err != nil {
+			return nil, fmt.Errorf("lend jobs: %w", err)
+		}
+		j.FirstAt = fromMicros(madeAt)
+		if waiting.Valid {
+			j.WaitingSince = fromMicros(waiting.Int64)
+		}
+		j.Event.ID = c.eventID(seq)
+		jobs = append(jobs, j)
+		history = append(history, seq, j.Handler, j.Generation, j.Attempt, no, now, until, ask.Node, madeNo, madeAt)
+		no++
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("lend jobs: %w", err)
+	}
+	rows.Close()
+	_, err = tx.ExecContext(ctx, `INSERT INTO attempts (seq, handler, generation, attempt, claim_no, started_at,
+		lease_until, node, made_no, made_at) VALUES `+values(1, len(jobs), 10), history...)
+	if err != nil {
+		return nil, fmt.Errorf("note attempts: %w", err)
+	}
+	return jobs, nil
+}
+
+// LoadEvents fills in the events of claimed jobs; it only reads.
+func (c *Core) LoadEvents(ctx context.Context, tx Tx, jobs []*hook.Job) error {
+	for _, j := range jobs {
+		seq, err := c.seqOf(j.Event.ID)
+		if err != nil {
+			return err
+		}
+		if err := c.loadEvent(ctx, tx, seq, j.Event); err != nil {
+			return fmt.Errorf("load event %s: %w", j.Event.ID, err)
+		}
+	}
+	return nil
+}
+
+func (c *Core) loadEvent(ctx context.Context, tx Tx, seq int64, e *hook.Event) error {
+	var occurred sql.NullInt64
+	var received int64
+	var headers []byte
+	row := tx.QueryRowContext(ctx, `SELECT k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at,
+			k.received_at, e.headers, b.body
+		FROM event_keys k JOIN events e ON e.seq = k.seq LEFT JOIN bodies b ON b.seq = k.seq WHERE k.seq = $1`, seq)
+	err := row.Scan(&e.Source, &e.Mode, (*string)(&e.Trust), &e.Key, &e.Type, &e.Subject, &occurred,
+		&received, &headers, &e.Body)
+	if err != nil {
+		return err
+	}
+	if occurred.Valid {
+		e.OccurredAt = fromMicros(occurred.Int64)
+	}
+	e.RecordedAt = fromMicros(received)
+	e.Header = http.Header(decodeHeader(headers))
+	return nil
+}
+
+// Extend renews leases, in the queue and in the history, and returns the jobs
+// whose lease is lost to another attempt.
+func (c *Core) Extend(ctx context.Context, tx Tx, jobs []*hook.Job, lease time.Duration) (lost []*hook.Job, err error) {
+	until := c.now() + lease.Microseconds()
+	for _, j := range jobs {
+		res, err := tx.ExecContext(ctx, `UPDATE jobs SET lease_until = $1
+			WHERE id = $2 AND attempt = $3 AND state = 'running'`, until, j.ID, j.Attempt)
+		if err != nil {
+			return nil, fmt.Errorf("extend leases: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil {
+			return nil, err
+		} else if n == 0 {
+			lost = append(lost, j)
+			continue
+		}
+		seq, err := c.seqOf(j.Event.ID)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET lease_until = $1
+			WHERE seq = $2 AND handler = $3 AND generation = $4 AND attempt = $5`,
+			until, seq, j.Handler, j.Generation, j.Attempt); err != nil {
+			return nil, fmt.Errorf("extend leases: %w", err)
+		}
+	}
+	return lost, nil
+}

@@ -1,0 +1,145 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// History writes events, conflicts and every transition in commit order. The
+// engine runs it in one reading transaction, so that all of it is one snapshot.
+func (c *Core) History(ctx context.Context, tx Tx, write func(hook.HistoryLine) error) error {
+	if err := c.eventLines(ctx, tx, write); err != nil {
+		return fmt.Errorf("history of events: %w", err)
+	}
+	if err := c.conflictLines(ctx, tx, write); err != nil {
+		return fmt.Errorf("history of conflicts: %w", err)
+	}
+	if err := c.transitionLines(ctx, tx, write); err != nil {
+		return fmt.Errorf("history of transitions: %w", err)
+	}
+	return nil
+}
+
+func (c *Core) eventLines(ctx context.Context, tx Tx, write func(hook.HistoryLine) error) error {
+	for after := int64(0); ; {
+		page, seqs, err := c.infos(ctx, tx, ` WHERE k.seq > $1 ORDER BY k.seq LIMIT 500`, after)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		if err := c.addJobs(ctx, tx, page, seqs); err != nil {
+			return err
+		}
+		for i, e := range page {
+			sum, err := bodySum(ctx, tx, seqs[i])
+			if err != nil {
+				return err
+			}
+			line := hook.HistoryLine{Kind: "event", Seq: seqs[i], ID: e.ID, Source: e.Source, Mode: e.Mode, Key: e.Key,
+				Trust: e.Trust, Type: e.Type, Subject: e.Subject, SHA256: e.SHA256, Recomputed: sum,
+				ReceivedAt: &e.ReceivedAt, Deliveries: e.Deliveries, Conflicts: e.Conflicts, State: e.State, Jobs: e.Jobs}
+			if e.Quarantine != nil {
+				line.Quarantine = *e.Quarantine
+			}
+			if err := write(line); err != nil {
+				return err
+			}
+		}
+		after = seqs[len(seqs)-1]
+	}
+}
+
+// bodySum hashes the stored bytes again; empty if retention has removed them.
+func bodySum(ctx context.Context, tx Tx, seq int64) (string, error) {
+	var body []byte
+	row := tx.QueryRowContext(ctx, `SELECT body FROM bodies WHERE seq = $1`, seq)
+	switch err := row.Scan(&body); err {
+	case nil:
+		sum := sha256.Sum256(body)
+		return hex.EncodeToString(sum[:]), nil
+	case sql.ErrNoRows:
+		return "", nil
+	default:
+		return "", err
+	}
+}
+
+func (c *Core) conflictLines(ctx context.Context, tx Tx, write func(hook.HistoryLine) error) error {
+	rows, err := tx.QueryContext(ctx, `SELECT k.seq, k.source, k.mode, k.key, x.sha256, x.received_at, x.body
+		FROM conflicts x JOIN event_keys k ON k.seq = x.seq ORDER BY x.seq, x.received_at`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l := hook.HistoryLine{Kind: "conflict"}
+		var sum, body []byte
+		var at int64
+		if err := rows.Scan(&l.Seq, &l.Source, &l.Mode, &l.Key, &sum, &at, &body); err != nil {
+			return err
+		}
+		received := fromMicros(at)
+		again := sha256.Sum256(body)
+		l.ID, l.SHA256, l.Recomputed, l.ReceivedAt = c.eventID(l.Seq), hex.EncodeToString(sum), hex.EncodeToString(again[:]), &received
+		if err := write(l); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// transitionsSQL unfolds jobs, attempts and the audit trail into transitions.
+// n orders them; what one claim did to the attempt before it is not a
+// transition of its own: running -> running carries the new number.
+const transitionsSQL = `
+WITH made (seq, handler, generation, no, at) AS (
+	SELECT seq, handler, generation, made_no, made_at FROM jobs
+	UNION
+	SELECT seq, handler, generation, made_no, made_at FROM attempts
+), steps (no, seq, handler, generation, src, dst, attempt, at, lease, cause) AS (
+	SELECT no, seq, handler, generation, '', 'ready', 0, at, NULL, '' FROM made
+	UNION ALL
+	SELECT a.claim_no, a.seq, a.handler, a.generation,
+		coalesce((SELECT CASE p.outcome WHEN 'lost' THEN 'running' WHEN 'released' THEN 'retrying' ELSE p.outcome END
+			FROM attempts p WHERE p.seq = a.seq AND p.handler = a.handler AND p.generation = a.generation
+			AND p.attempt = a.attempt - 1), 'ready'),
+		'running', a.attempt, a.started_at, a.lease_until, ''
+	FROM attempts a
+	UNION ALL
+	SELECT end_no, seq, handler, generation, 'running',
+		CASE outcome WHEN 'lost' THEN 'dead' WHEN 'released' THEN 'retrying' ELSE outcome END,
+		attempt, ended_at, NULL,
+		CASE outcome WHEN 'lost' THEN 'lost' WHEN 'released' THEN 'released' ELSE coalesce(error, '') END
+	FROM attempts WHERE end_no IS NOT NULL
+	UNION ALL
+	SELECT no, seq, handler, generation, was, 'discarded', attempt, at, NULL, reason FROM audit WHERE action = 'discard'
+)
+SELECT s.no, s.seq, k.source, k.mode, k.key, s.handler, s.generation, s.src, s.dst, s.attempt, s.at, s.lease, s.cause
+FROM steps s JOIN event_keys k ON k.seq = s.seq ORDER BY s.no`
+
+func (c *Core) transitionLines(ctx context.Context, tx Tx, write func(hook.HistoryLine) error) error {
+	rows, err := tx.QueryContext(ctx, transitionsSQL)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		l := hook.HistoryLine{Kind: "transition"}
+		var at int64
+		var lease sql.NullInt64
+		if err := rows.Scan(&l.Order, &l.Seq, &l.Source, &l.Mode, &l.Key, &l.Handler, &l.Generation,
+			(*string)(&l.From), (*string)(&l.To), &l.Attempt, &at, &lease, &l.Cause); err != nil {
+			return err
+		}
+		when := fromMicros(at)
+		l.At, l.LeaseUntil = &when, timePtr(lease)
+		if err := write(l); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

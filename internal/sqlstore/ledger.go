@@ -1,0 +1,316 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// MaxPage is the largest page of events.
+const MaxPage = 1000
+
+// Events gives one page of the log, newest first; see hook.Ledger.
+func (c *Core) Events(ctx context.Context, tx Tx, f hook.Filter) ([]*hook.EventInfo, string, error) {
+	where, args, err := c.where(f)
+	if err != nil {
+		return nil, "", err
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	limit = min(limit, MaxPage)
+	args = append(args, limit+1)
+	page, seqs, err := c.infos(ctx, tx, where+` ORDER BY k.seq DESC LIMIT $`+strconv.Itoa(len(args)), args...)
+	if err != nil {
+		return nil, "", err
+	}
+	next := ""
+	if len(page) > limit {
+		page, seqs = page[:limit], seqs[:limit]
+		next = base64.RawURLEncoding.EncodeToString([]byte("s1:" + strconv.FormatInt(seqs[limit-1], 10)))
+	}
+	return page, next, c.addJobs(ctx, tx, page, seqs)
+}
+
+func (c *Core) where(f hook.Filter) (string, []any, error) {
+	var parts []string
+	var args []any
+	add := func(cond string, arg any) {
+		args = append(args, arg)
+		parts = append(parts, strings.ReplaceAll(cond, "?", "$"+strconv.Itoa(len(args))))
+	}
+	if f.Source != "" {
+		add(`k.source = ?`, f.Source)
+	}
+	if f.Subject != "" {
+		add(`e.subject = ?`, f.Subject)
+	}
+	if f.Key != "" {
+		add(`k.key = ?`, f.Key)
+	}
+	if !f.Since.IsZero() {
+		add(`k.received_at >= ?`, f.Since.UnixMicro())
+	}
+	if !f.Until.IsZero() {
+		add(`k.received_at < ?`, f.Until.UnixMicro())
+	}
+	if f.Type != "" {
+		var any []string
+		for p := range strings.SplitSeq(f.Type, ",") {
+			args = append(args, globOf(strings.TrimSpace(p)))
+			any = append(any, `e.type GLOB $`+strconv.Itoa(len(args)))
+		}
+		parts = append(parts, "("+strings.Join(any, " OR ")+")")
+	}
+	if f.Cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
+		text, ok := strings.CutPrefix(string(raw), "s1:")
+		seq, errSeq := strconv.ParseInt(text, 10, 64)
+		if err != nil || !ok || errSeq != nil || seq < 0 {
+			return "", nil, fmt.Errorf("cursor: not one of ours: %w", hook.ErrBadFilter)
+		}
+		add(`k.seq < ?`, seq)
+	}
+	if f.State != "" {
+		cond, err := stateCond(f.State)
+		if err != nil {
+			return "", nil, err
+		}
+		parts = append(parts, cond)
+	}
+	if len(parts) == 0 {
+		return "", nil, nil
+	}
+	return " WHERE " + strings.Join(parts, " AND "), args, nil
+}
+
+// globOf writes a pattern of hook.Match as a GLOB: only * is special there.
+func globOf(p string) string {
+	return strings.NewReplacer("[", "[[]", "?", "[?]").Replace(p)
+}
+
+// stateCond is true for events whose worst job is in that state.
+func stateCond(s hook.State) (string, error) {
+	switch s {
+	case hook.StateNoHandler:
+		return `k.jobs_total = 0 AND k.quarantine = ''`, nil
+	case hook.StateQuarantined:
+		return `k.jobs_total = 0 AND k.quarantine <> ''`, nil
+	case hook.StateDone:
+		return `k.jobs_total > 0 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.seq = k.seq)`, nil
+	}
+	var worse []string
+	for _, w := range hook.Worst {
+		if w == s {
+			cond := `EXISTS (SELECT 1 FROM jobs j WHERE j.seq = k.seq AND j.state = '` + string(s) + `')`
+			if len(worse) > 0 {
+				cond += ` AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.seq = k.seq AND j.state IN (` + strings.Join(worse, ",") + `))`
+			}
+			return cond, nil
+		}
+		worse = append(worse, `'`+string(w)+`'`)
+	}
+	return "", fmt.Errorf("state %.40q: not a state: %w", s, hook.ErrBadFilter)
+}
+
+const infoSQL = `SELECT k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at, k.received_at,
+		e.size, k.sha256, k.deliveries, k.conflicts, k.quarantine, k.jobs_total
+	FROM event_keys k JOIN events e ON e.seq = k.seq`
+
+func (c *Core) infos(ctx context.Context, tx Tx, tail string, args ...any) ([]*hook.EventInfo, []int64, error) {
+	rows, err := tx.QueryContext(ctx, infoSQL+tail, args...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list events: %w", err)
+	}
+	defer rows.Close()
+	var page []*hook.EventInfo
+	var seqs []int64
+	for rows.Next() {
+		e, seq, err := c.scanInfo(rows)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list events: %w", err)
+		}
+		page, seqs = append(page, e), append(seqs, seq)
+	}
+	return page, seqs, rows.Err()
+}
+
+func (c *Core) scanInfo(rows *sql.Rows) (*hook.EventInfo, int64, error) {
+	e := &hook.EventInfo{Jobs: []hook.JobInfo{}}
+	var seq, received, total int64
+	var occurred sql.NullInt64
+	var sum []byte
+	var quarantine string
+	err := rows.Scan(&seq, &e.Source, &e.Mode, (*string)(&e.Trust), &e.Key, &e.Type, &e.Subject, &occurred, &received,
+		&e.Size, &sum, &e.Deliveries, &e.Conflicts, &quarantine, &total)
+	if err != nil {
+		return nil, 0, err
+	}
+	e.ID = c.eventID(seq)
+	e.OccurredAt, e.ReceivedAt = timePtr(occurred), fromMicros(received)
+	e.SHA256 = hex.EncodeToString(sum)
+	e.State = hook.StateDone
+	if quarantine != "" {
+		e.Quarantine = &quarantine
+	}
+	if total == 0 {
+		e.State = hook.StateNoHandler
+		if quarantine != "" {
+			e.State = hook.StateQuarantined
+		}
+	}
+	return e, seq, nil
+}
+
+// addJobs fills in the jobs of a page: open and dead ones from the queue, done
+// ones from their attempts.
+func (c *Core) addJobs(ctx context.Context, tx Tx, page []*hook.EventInfo, seqs []int64) error {
+	for i, e := range page {
+		if e.State != hook.StateDone {
+			continue // it has no jobs
+		}
+		if err := c.openJobs(ctx, tx, seqs[i], e); err != nil {
+			return err
+		}
+		if err := c.doneJobs(ctx, tx, seqs[i], e); err != nil {
+			return err
+		}
+		e.State = worst(e.Jobs)
+	}
+	return nil
+}
+
+func worst(jobs []hook.JobInfo) hook.State {
+	for _, s := range hook.Worst {
+		for _, j := range jobs {
+			if j.State == s {
+				return s
+			}
+		}
+	}
+	return hook.StateDone
+}
+
+func (c *Core) openJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo) error {
+	rows, err := tx.QueryContext(ctx, `SELECT j.handler, j.state, j.generation, j.attempt, j.next_at, j.last_error,
+			a.started_at, a.ended_at
+		FROM jobs j LEFT JOIN attempts a ON a.seq = j.seq AND a.handler = j.handler AND a.generation = j.generation
+			AND a.attempt = j.attempt
+		WHERE j.seq = $1 ORDER BY j.handler`, seq)
+	if err != nil {
+		return fmt.Errorf("list jobs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var j hook.JobInfo
+		var next, started, finished sql.NullInt64
+		var cause sql.NullString
+		if err := rows.Scan(&j.Handler, (*string)(&j.State), &j.Generation, &j.Attempt, &next, &cause,
+			&started, &finished); err != nil {
+			return fmt.Errorf("list jobs: %w", err)
+		}
+		j.StartedAt = timePtr(started)
+		switch j.State {
+		case hook.StateReady, hook.StateRetrying, hook.StateWaiting:
+			j.NextAt = timePtr(next)
+		case hook.StateDead, hook.StateDiscarded:
+			j.FinishedAt = timePtr(finished)
+		}
+		if cause.Valid {
+			j.LastError = &cause.String
+		}
+		e.Jobs = append(e.Jobs, j)
+	}
+	return rows.Err()
+}
+
+func (c *Core) doneJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo) error {
+	rows, err := tx.QueryContext(ctx, `SELECT a.handler, a.generation, a.attempt, a.started_at, a.ended_at FROM attempts a
+		WHERE a.seq = $1 AND a.outcome = 'done'
+		  AND a.generation = (SELECT max(generation) FROM attempts WHERE seq = a.seq AND handler = a.handler)
+		ORDER BY a.handler`, seq)
+	if err != nil {
+		return fmt.Errorf("list done jobs: %w", err)
+	}
+	defer rows.Close()
+	open := map[string]bool{}
+	for _, j := range e.Jobs {
+		open[j.Handler] = true
+	}
+	for rows.Next() {
+		j := hook.JobInfo{State: hook.StateDone}
+		var started, finished sql.NullInt64
+		if err := rows.Scan(&j.Handler, &j.Generation, &j.Attempt, &started, &finished); err != nil {
+			return fmt.Errorf("list done jobs: %w", err)
+		}
+		if open[j.Handler] {
+			continue // a newer generation is queued
+		}
+		j.StartedAt, j.FinishedAt = timePtr(started), timePtr(finished)
+		e.Jobs = append(e.Jobs, j)
+	}
+	return rows.Err()
+}
+
+// Event gives one event with all that happened to it; see hook.Ledger.
+func (c *Core) Event(ctx context.Context, tx Tx, id string) (*hook.EventDetail, error) {
+	seq, err := c.seqOf(id)
+	if err != nil {
+		return nil, err
+	}
+	page, seqs, err := c.infos(ctx, tx, ` WHERE k.seq = $1`, seq)
+	if err != nil {
+		return nil, err
+	}
+	if len(page) == 0 {
+		return nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
+	}
+	if err := c.addJobs(ctx, tx, page, seqs); err != nil {
+		return nil, err
+	}
+	d := &hook.EventDetail{EventInfo: *page[0], Attempts: []hook.AttemptInfo{}}
+	var headers []byte
+	var twin sql.NullInt64
+	row := tx.QueryRowContext(ctx, `SELECT e.headers, b.body, b.seq IS NULL, k.same_body_as
+		FROM event_keys k JOIN events e ON e.seq = k.seq
+		LEFT JOIN bodies b ON b.seq = k.seq WHERE k.seq = $1`, seq)
+	if err := row.Scan(&headers, &d.Body, &d.BodyGone, &twin); err != nil {
+		return nil, fmt.Errorf("event %s: %w", id, err)
+	}
+	d.Headers = decodeHeader(headers)
+	if twin.Valid {
+		d.SameBodyAs = c.eventID(twin.Int64)
+	}
+	return d, c.addAttempts(ctx, tx, seq, d)
+}
+
+func (c *Core) addAttempts(ctx context.Context, tx Tx, seq int64, d *hook.EventDetail) error {
+	rows, err := tx.QueryContext(ctx, `SELECT handler, generation, attempt, started_at, ended_at, outcome, error
+		FROM attempts WHERE seq = $1 ORDER BY claim_no`, seq)
+	if err != nil {
+		return fmt.Errorf("list attempts: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a hook.AttemptInfo
+		var started int64
+		var finished sql.NullInt64
+		var cause sql.NullString
+		if err := rows.Scan(&a.Handler, &a.Generation, &a.Attempt, &started, &finished, &a.Outcome, &cause); err != nil {
+			return fmt.Errorf("list attempts: %w", err)
+		}
+		a.StartedAt, a.EndedAt = fromMicros(started), timePtr(finished)
+		if cause.Valid {
+			a.Error = &cause.String
+		}
+		d.Attempts = append(d.Attempts, a)
+	}
+	return rows.Err()
+}

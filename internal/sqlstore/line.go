@@ -1,0 +1,237 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+)
+
+// The places of a job. DESIGN.md has the picture.
+const (
+	placeHead  = 0 // may be claimed when due; at most one per handler and line
+	placeLine  = 1 // behind a head
+	placeAside = 2 // waiting, or retried for longer than it may hold its line
+	placeEnded = 3 // dead or discarded
+)
+
+// occupied returns which of the wanted lines have a head, as handler\x00line.
+func (c *Core) occupied(ctx context.Context, tx Tx, wanted []any) (map[string]bool, error) {
+	heads := map[string]bool{}
+	const most = 2 * 128
+	for len(wanted) > 0 {
+		n := min(len(wanted), most)
+		rows, err := tx.QueryContext(ctx, occupiedSQL(n/2), wanted[:n]...)
+		if err != nil {
+			return nil, fmt.Errorf("look for heads: %w", err)
+		}
+		for rows.Next() {
+			var handler, line string
+			if err := rows.Scan(&handler, &line); err != nil {
+				rows.Close()
+				return nil, err
+			}
+			heads[handler+"\x00"+line] = true
+		}
+		if err := rows.Err(); err != nil {
+			return nil, err
+		}
+		rows.Close()
+		wanted = wanted[n:]
+	}
+	return heads, nil
+}
+
+func occupiedSQL(n int) string {
+	return `WITH want (handler, line) AS (VALUES ` + values(1, n, 2) + `)
+		SELECT j.handler, j.line FROM want
+		CROSS JOIN jobs j INDEXED BY jobs_head
+		WHERE j.handler = want.handler AND j.line = want.line AND j.place = 0 AND j.line <> ''`
+}
+
+// enter finds the place of a job that (again) wants to be worked: head if its
+// line has none; also before a head that is later than it and not yet running.
+func (c *Core) enter(ctx context.Context, tx Tx, handler, line string, seq int64) (place int, err error) {
+	if line == "" {
+		return placeHead, nil
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id, seq, state FROM jobs
+		WHERE handler = $1 AND line = $2 AND place = 0 AND line <> ''`, handler, line)
+	if err != nil {
+		return 0, fmt.Errorf("find the head of a line: %w", err)
+	}
+	var headID, headSeq int64
+	var state string
+	found := rows.Next()
+	if found {
+		err = rows.Scan(&headID, &headSeq, &state)
+	}
+	rows.Close()
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("find the head of a line: %w", err)
+	case !found:
+		return placeHead, nil
+	case state == "running" || headSeq < seq:
+		return placeLine, nil
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 1 WHERE id = $1`, headID); err != nil {
+		return 0, fmt.Errorf("give way in a line: %w", err)
+	}
+	return placeHead, nil
+}
+
+// promote makes the earliest job in line the head. Call it when a head has left.
+func (c *Core) promote(ctx context.Context, tx Tx, handler, line string) error {
+	if line == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, promoteSQL, handler, line)
+	if err != nil {
+		return fmt.Errorf("promote the next in line: %w", err)
+	}
+	return nil
+}
+
+const promoteSQL = `UPDATE jobs SET place = 0 WHERE id = (
+	SELECT id FROM jobs INDEXED BY jobs_line
+	WHERE handler = $1 AND line = $2 AND place = 1 ORDER BY seq LIMIT 1)`
+
+// wake makes the waiting jobs of a line due: what they wait for may now exist.
+func (c *Core) wake(ctx context.Context, tx Tx, line string, now int64) error {
+	if line == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, wakeSQL, now, line)
+	if err != nil {
+		return fmt.Errorf("wake the waiting: %w", err)
+	}
+	return nil
+}
+
+const wakeSQL = `UPDATE jobs INDEXED BY jobs_waiting SET next_at = $1
+	WHERE line = $2 AND place = 2 AND state = 'waiting' AND next_at > $1`
+
+// stepUp brings jobs that stood aside and are due back into their lines.
+func (c *Core) stepUp(ctx context.Context, tx Tx, now int64) error {
+	due, err := c.lineJobs(ctx, tx, asideSQL, now)
+	if err != nil {
+		return err
+	}
+	for _, j := range due {
+		place, err := c.enter(ctx, tx, j.handler, j.line, j.seq)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET place = $1 WHERE id = $2`, place, j.id); err != nil {
+			return fmt.Errorf("step up: %w", err)
+		}
+	}
+	return nil
+}
+
+const asideSQL = `SELECT id, handler, line, seq FROM jobs INDEXED BY jobs_aside
+	WHERE place = 2 AND next_at <= $1 ORDER BY next_at LIMIT 256`
+
+// stepAside moves retried heads that have held their line for long enough, so
+// that later events of the subject go on.
+func (c *Core) stepAside(ctx context.Context, tx Tx, now int64) error {
+	held, err := c.lineJobs(ctx, tx, holdSQL, now)
+	if err != nil {
+		return err
+	}
+	for _, j := range held {
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 2 WHERE id = $1`, j.id); err != nil {
+			return fmt.Errorf("step aside: %w", err)
+		}
+		if err := c.promote(ctx, tx, j.handler, j.line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A head that is due anyway is left to the claim.
+const holdSQL = `SELECT id, handler, line, seq FROM jobs INDEXED BY jobs_hold
+	WHERE place = 0 AND hold_until IS NOT NULL AND hold_until <= $1 AND state = 'retrying' AND next_at > $1
+	ORDER BY hold_until LIMIT 256`
+
+type lineJob struct {
+	id            int64
+	handler, line string
+	seq           int64
+}
+
+func (c *Core) lineJobs(ctx context.Context, tx Tx, query string, now int64) ([]lineJob, error) {
+	rows, err := tx.QueryContext(ctx, query, now)
+	if err != nil {
+		return nil, fmt.Errorf("read lines: %w", err)
+	}
+	defer rows.Close()
+	var jobs []lineJob
+	for rows.Next() {
+		var j lineJob
+		if err := rows.Scan(&j.id, &j.handler, &j.line, &j.seq); err != nil {
+			return nil, fmt.Errorf("read lines: %w", err)
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, rows.Err()
+}
+
+// insertJobs queues one job per handler for each fresh event.
+func (c *Core) insertJobs(ctx context.Context, tx Tx, fresh []*group, now int64) error {
+	type queued struct {
+		g       *group
+		handler string
+	}
+	var jobs []queued
+	var wanted []any
+	for _, g := range fresh {
+		for _, h := range g.first.Handlers {
+			jobs = append(jobs, queued{g, h})
+			if g.first.line != "" {
+				wanted = append(wanted, h, g.first.line)
+			}
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	heads, err := c.occupied(ctx, tx, wanted)
+	if err != nil {
+		return err
+	}
+	no, err := c.numbers.draw(len(jobs))
+	if err != nil {
+		return err
+	}
+	const cols, most = 9, 64
+	hour := max(hourOf(now), c.lastHour)
+	for len(jobs) > 0 {
+		part := jobs[:min(len(jobs), most)]
+		args := make([]any, 0, len(part)*cols)
+		for _, q := range part {
+			line := q.g.first.line
+			place := placeHead
+			if line != "" {
+				if heads[q.handler+"\x00"+line] {
+					place = placeLine
+				}
+				heads[q.handler+"\x00"+line] = true
+			}
+			args = append(args, q.g.seq, q.handler, 1, line, place, no, now, hour, now)
+			no++
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, made_no, made_at, hour,
+			next_at, state) SELECT v.*, 'ready' FROM (VALUES `+values(1, len(part), cols)+`) v`, args...)
+		if err != nil {
+			return fmt.Errorf("insert jobs: %w", err)
+		}
+		jobs = jobs[len(part):]
+	}
+	return nil
+}
+
+// waitingBlocks is a known mistake for the tests: a waiting job keeps its line.
+func waitingBlocks() bool { return fault.Mutant("waiting_blocks") }

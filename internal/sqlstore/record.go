@@ -1,0 +1,407 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+)
+
+// Entry is one delivery on its way into the log, with the answer it will get.
+type Entry struct {
+	Delivery hook.Delivery
+	Identity hook.Identity
+	Handlers []string
+	SHA256   [sha256.Size]byte
+
+	Receipt hook.Receipt // valid once the transaction has committed
+
+	headers []byte
+	line    string
+}
+
+// NewEntry prepares a delivery for a batch; it runs outside the writer.
+func NewEntry(d hook.Delivery, id hook.Identity, handlers []string) *Entry {
+	e := &Entry{Delivery: d, Identity: id, SHA256: sha256.Sum256(d.Body), headers: encodeHeader(d.Header)}
+	if e.Identity.Key == "" {
+		e.Identity.Key = fmt.Sprintf("sha256:%x", e.SHA256)
+	}
+	if id.Quarantine == "" {
+		e.Handlers = handlers
+	}
+	if id.Subject != "" {
+		e.line = lineOf(d.Source, id.Mode, id.Subject)
+	}
+	return e
+}
+
+// Bytes is what the entry weighs in a batch.
+func (e *Entry) Bytes() int { return len(e.Delivery.Body) + len(e.headers) + 512 }
+
+func (e *Entry) key() eventKey {
+	return eventKey{e.Delivery.Source, e.Identity.Mode, e.Identity.Key}
+}
+
+type eventKey struct{ source, mode, key string }
+
+// group is all entries of one batch that carry one key: the first of them is
+// the event if the key is new.
+type group struct {
+	first   *Entry
+	more    []*Entry
+	seq     int64 // of the event, once known
+	fresh   bool
+	stored  [sha256.Size]byte // sha256 of the event's bytes
+	gone    bool              // folded into another row: write nothing more
+	keepNew bool
+}
+
+// Record writes a batch. The claim on a key is the unique insert itself: no
+// code path selects first. If the process dies before the commit, nothing of
+// the batch exists and nobody has been answered; after it, every entry's event
+// is on disk, also those whose answer was never sent: their redelivery is then
+// a duplicate.
+func (c *Core) Record(ctx context.Context, tx Tx, batch []*Entry) error {
+	now := c.now()
+	groups := c.group(batch)
+	if err := fault.Point("before-insert"); err != nil {
+		return err
+	}
+	if err := c.insertKeys(ctx, tx, groups, now); err != nil {
+		return err
+	}
+	if err := c.flagCopies(ctx, tx, groups); err != nil {
+		return err
+	}
+	if err := c.foldHints(ctx, tx, groups, now); err != nil {
+		return err
+	}
+	fresh := make([]*group, 0, len(groups))
+	for _, g := range groups {
+		if g.fresh && !g.gone {
+			fresh = append(fresh, g)
+		}
+	}
+	if err := c.markHour(ctx, tx, fresh, now); err != nil {
+		return err
+	}
+	if err := c.insertEvents(ctx, tx, fresh); err != nil {
+		return err
+	}
+	if err := c.insertJobs(ctx, tx, fresh, now); err != nil {
+		return err
+	}
+	if err := c.answer(ctx, tx, groups, now); err != nil {
+		return err
+	}
+	return c.countDeliveries(ctx, tx, batch, now)
+}
+
+// group puts entries of one key together, in order of arrival.
+func (c *Core) group(batch []*Entry) []*group {
+	if fault.Mutant("check_then_insert") {
+		return c.ungrouped(batch)
+	}
+	groups := make([]*group, 0, len(batch))
+	index := make(map[eventKey]*group, len(batch))
+	for _, e := range batch {
+		if g, ok := index[e.key()]; ok {
+			g.more = append(g.more, e)
+			continue
+		}
+		c.lastSeq++
+		g := &group{first: e, seq: c.lastSeq}
+		index[e.key()] = g
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+func (c *Core) ungrouped(batch []*Entry) []*group {
+	groups := make([]*group, len(batch))
+	for i, e := range batch {
+		c.lastSeq++
+		groups[i] = &group{first: e, seq: c.lastSeq}
+	}
+	return groups
+}
+
+// chunks calls f for parts of groups that fit into one statement.
+func chunks(groups []*group, f func([]*group) error) error {
+	const most = 64
+	for len(groups) > 0 {
+		n := min(len(groups), most)
+		if err := f(groups[:n]); err != nil {
+			return err
+		}
+		groups = groups[n:]
+	}
+	return nil
+}
+
+const upsertKeys = ` ON CONFLICT (source, mode, key)
+	DO UPDATE SET deliveries = event_keys.deliveries + excluded.deliveries
+	RETURNING seq, source, mode, key, sha256`
+
+func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64) error {
+	upsert := upsertKeys
+	if fault.Mutant("check_then_insert") {
+		upsert = ` RETURNING seq, source, mode, key, sha256`
+	}
+	return chunks(groups, func(part []*group) error {
+		const cols = 11
+		args := make([]any, 0, len(part)*cols)
+		index := make(map[eventKey]*group, len(part))
+		for _, g := range part {
+			e := g.first
+			index[e.key()] = g
+			args = append(args, g.seq, e.Delivery.Source, e.Identity.Mode, e.Identity.Key, now, e.SHA256[:],
+				string(e.Identity.Trust), e.Identity.KeyUnsigned, string(e.Identity.Quarantine),
+				1+len(g.more), len(e.Handlers))
+		}
+		rows, err := tx.QueryContext(ctx, `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256,
+			trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES `+values(1, len(part), cols)+upsert, args...)
+		if err != nil {
+			return fmt.Errorf("insert keys: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var k eventKey
+			var seq int64
+			var sum []byte
+			if err := rows.Scan(&seq, &k.source, &k.mode, &k.key, &sum); err != nil {
+				return fmt.Errorf("insert keys: %w", err)
+			}
+			g := index[k]
+			g.fresh = g.seq == seq || fault.Mutant("check_then_insert")
+			g.seq = seq
+			copy(g.stored[:], sum)
+		}
+		return rows.Err()
+	})
+}
+
+// flagCopies quarantines a fresh event whose body came before under another
+// unsigned key: a captured body delivered anew by somebody who knows no secret.
+func (c *Core) flagCopies(ctx context.Context, tx Tx, groups []*group) error {
+	for _, g := range groups {
+		id := &g.first.Identity
+		if !g.fresh || !id.KeyUnsigned || id.Quarantine != "" {
+			continue
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT seq FROM event_keys
+			WHERE source = $1 AND sha256 = $2 AND key_unsigned = 1 AND seq < $3 AND quarantine = ''
+			  AND received_at >= $4 ORDER BY seq LIMIT 1`,
+			g.first.Delivery.Source, g.first.SHA256[:], g.seq, c.now()-SameBodyWindow.Microseconds())
+		if err != nil {
+			return fmt.Errorf("look for copies: %w", err)
+		}
+		var earlier int64
+		if rows.Next() {
+			err = rows.Scan(&earlier)
+		}
+		rows.Close()
+		if err != nil || earlier == 0 {
+			if err != nil {
+				return fmt.Errorf("look for copies: %w", err)
+			}
+			continue
+		}
+		id.Quarantine = hook.QuarantineSameBody
+		g.first.Handlers = nil
+		_, err = tx.ExecContext(ctx, `UPDATE event_keys SET quarantine = $1, same_body_as = $2, jobs_total = 0
+			WHERE seq = $3`, string(hook.QuarantineSameBody), earlier, g.seq)
+		if err != nil {
+			return fmt.Errorf("quarantine a copy: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *Core) insertEvents(ctx context.Context, tx Tx, fresh []*group) error {
+	return chunks(fresh, func(part []*group) error {
+		const cols = 6
+		args := make([]any, 0, len(part)*cols)
+		bodies := make([]any, 0, len(part)*2)
+		for _, g := range part {
+			e := g.first
+			var occurred any
+			if !e.Identity.OccurredAt.IsZero() {
+				occurred = e.Identity.OccurredAt.UnixMicro()
+			}
+			args = append(args, g.seq, e.Identity.Type, e.Identity.Subject, occurred, len(e.Delivery.Body), e.headers)
+			body := e.Delivery.Body
+			if body == nil {
+				body = []byte{}
+			}
+			bodies = append(bodies, g.seq, body)
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO events (seq, type, subject, occurred_at, size, headers) VALUES `+
+			values(1, len(part), cols), args...)
+		if err != nil {
+			return fmt.Errorf("insert events: %w", err)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES `+values(1, len(part), 2), bodies...)
+		if err != nil {
+			return fmt.Errorf("insert bodies: %w", err)
+		}
+		return nil
+	})
+}
+
+// markHour notes the first event of an hour, so that the ledger can take the
+// events of an hour by their numbers.
+func (c *Core) markHour(ctx context.Context, tx Tx, fresh []*group, now int64) error {
+	hour := max(hourOf(now), c.lastHour) // numbers and hours never run apart, whatever the clock does
+	if len(fresh) == 0 {
+		return nil
+	}
+	if hour == c.lastHour {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO hours (hour, first_seq) VALUES ($1, $2) ON CONFLICT (hour) DO NOTHING`,
+		hour, fresh[0].seq)
+	if err != nil {
+		return fmt.Errorf("mark the hour: %w", err)
+	}
+	return nil
+}
+
+// Committed is called by the engine after the commit of Record: what memory
+// remembers of a batch must not be ahead of the disk.
+func (c *Core) Committed(batch []*Entry) {
+	c.lastHour = max(hourOf(c.now()), c.lastHour)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range batch {
+		if !e.Receipt.Duplicate {
+			c.lastEvent[e.Delivery.Source] = e.Delivery.ReceivedAt
+		}
+	}
+}
+
+func hourOf(us int64) int64 { return us / 3_600_000_000 }
+
+// countDeliveries adds the batch to the counters that overviews sum up.
+func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now int64) error {
+	type line struct{ source, kind, outcome string }
+	totals := map[line]int{}
+	for _, e := range batch {
+		totals[line{e.Delivery.Source, e.Identity.Type, outcomeOf(e.Receipt)}]++
+	}
+	args := make([]any, 0, len(totals)*5)
+	for l, n := range totals {
+		args = append(args, hourOf(now), l.source, l.kind, l.outcome, n)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO counters (hour, source, type, outcome, n) VALUES `+
+		values(1, len(totals), 5)+` ON CONFLICT (hour, source, type, outcome) DO UPDATE SET n = counters.n + excluded.n`,
+		args...)
+	if err != nil {
+		return fmt.Errorf("count deliveries: %w", err)
+	}
+	return nil
+}
+
+func outcomeOf(r hook.Receipt) string {
+	switch {
+	case r.Conflict:
+		return "conflict"
+	case r.Duplicate:
+		return "duplicate"
+	case r.Quarantine != "":
+		return "quarantined"
+	}
+	return "recorded"
+}
+
+// answer fills in the receipts and keeps what differs from the first copy.
+func (c *Core) answer(ctx context.Context, tx Tx, groups []*group, now int64) error {
+	for _, g := range groups {
+		if g.gone {
+			continue
+		}
+		id := c.eventID(g.seq)
+		late := g.more
+		if g.fresh {
+			g.first.Receipt = hook.Receipt{EventID: id, Quarantine: g.first.Identity.Quarantine}
+		} else {
+			late = append([]*Entry{g.first}, g.more...)
+		}
+		for _, e := range late {
+			conflict, err := c.compare(ctx, tx, g, e, now)
+			if err != nil {
+				return err
+			}
+			e.Receipt = hook.Receipt{EventID: id, Duplicate: true, Conflict: conflict}
+		}
+		if len(late) > 0 && g.first.Identity.Trust == hook.TrustHint {
+			if err := c.wakeHint(ctx, tx, g, now); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// compare keeps a delivery whose bytes differ from the event's by more than the
+// sender itself changes.
+func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64) (conflict bool, err error) {
+	if e.SHA256 == g.stored {
+		return false, nil
+	}
+	if same, err := c.sameCanonical(ctx, tx, g, e); err != nil || same {
+		return false, err
+	}
+	var kept int
+	row := tx.QueryRowContext(ctx, `SELECT count(*) FROM conflicts WHERE seq = $1`, g.seq)
+	if err := row.Scan(&kept); err != nil {
+		return false, fmt.Errorf("count conflicts: %w", err)
+	}
+	if kept < MaxConflicts {
+		res, err := tx.ExecContext(ctx, `INSERT INTO conflicts (seq, sha256, received_at, headers, body)
+			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq, sha256) DO NOTHING`,
+			g.seq, e.SHA256[:], now, e.headers, e.Delivery.Body)
+		if err != nil {
+			return false, fmt.Errorf("keep a conflict: %w", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return true, err // the same other bytes again: kept and counted already
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE event_keys SET conflicts = conflicts + 1 WHERE seq = $1`, g.seq); err != nil {
+		return false, fmt.Errorf("count a conflict: %w", err)
+	}
+	return true, nil
+}
+
+func (c *Core) sameCanonical(ctx context.Context, tx Tx, g *group, e *Entry) (bool, error) {
+	canonical := e.Identity.Canonical
+	if canonical == nil {
+		return false, nil
+	}
+	first := g.first.Delivery.Body
+	if !g.fresh {
+		rows, err := tx.QueryContext(ctx, `SELECT body FROM bodies WHERE seq = $1`, g.seq)
+		if err != nil {
+			return false, fmt.Errorf("read the first copy: %w", err)
+		}
+		defer rows.Close()
+		if !rows.Next() {
+			return false, rows.Err() // pruned: nothing to compare with
+		}
+		if err := rows.Scan(&first); err != nil {
+			return false, fmt.Errorf("read the first copy: %w", err)
+		}
+	}
+	return bytes.Equal(canonical(first), canonical(e.Delivery.Body)), nil
+}
+
+// lineOf scopes a subject: equal ids at two sources or in two modes are two
+// subjects.
+func lineOf(source, mode, subject string) string {
+	return strings.Join([]string{source, mode, subject}, "/")
+}

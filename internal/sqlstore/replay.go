@@ -1,0 +1,256 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// newest is the newest generation of one handler's work on one event.
+type newest struct {
+	id         int64 // 0: no row in jobs, so done or never queued
+	state      hook.State
+	generation int // 0: never queued
+	attempt    int
+	nextAt     int64
+}
+
+func (c *Core) newestJob(ctx context.Context, tx Tx, seq int64, handler string) (newest, error) {
+	var n newest
+	row := tx.QueryRowContext(ctx, `SELECT id, state, generation, attempt, next_at FROM jobs
+		WHERE seq = $1 AND handler = $2 ORDER BY generation DESC LIMIT 1`, seq, handler)
+	err := row.Scan(&n.id, (*string)(&n.state), &n.generation, &n.attempt, &n.nextAt)
+	if err == nil {
+		return n, nil
+	}
+	if err != sql.ErrNoRows {
+		return n, fmt.Errorf("find a job: %w", err)
+	}
+	row = tx.QueryRowContext(ctx, `SELECT generation, attempt FROM attempts
+		WHERE seq = $1 AND handler = $2 ORDER BY generation DESC, attempt DESC LIMIT 1`, seq, handler)
+	err = row.Scan(&n.generation, &n.attempt)
+	if err == nil {
+		n.state = hook.StateDone
+	} else if err != sql.ErrNoRows {
+		return n, fmt.Errorf("find attempts: %w", err)
+	}
+	return n, nil
+}
+
+type newJob struct {
+	seq           int64
+	handler       string
+	was           newest
+	nextAt        int64
+	actor, action string
+	reason        string
+}
+
+// addJob queues the next generation of a handler's work on an event and notes
+// who ordered it. Nothing or all of it is there after a crash.
+func (c *Core) addJob(ctx context.Context, tx Tx, n newJob) (added bool, err error) {
+	switch n.was.state {
+	case hook.StateReady, hook.StateRunning, hook.StateRetrying, hook.StateWaiting:
+		return false, nil
+	}
+	now := c.now()
+	if err := c.reopen(ctx, tx, n); err != nil {
+		return false, err
+	}
+	var source, mode, subject string
+	row := tx.QueryRowContext(ctx, `SELECT k.source, k.mode, e.subject FROM event_keys k JOIN events e ON e.seq = k.seq
+		WHERE k.seq = $1`, n.seq)
+	if err := row.Scan(&source, &mode, &subject); err != nil {
+		return false, fmt.Errorf("read the event: %w", err)
+	}
+	line := ""
+	if subject != "" {
+		line = lineOf(source, mode, subject)
+	}
+	place, err := c.enter(ctx, tx, n.handler, line, n.seq)
+	if err != nil {
+		return false, err
+	}
+	no, err := c.numbers.draw(2)
+	if err != nil {
+		return false, err
+	}
+	if err := c.audit(ctx, tx, no, n); err != nil {
+		return false, err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, state, backlog, made_no,
+			made_at, hour, next_at)
+		VALUES ($1, $2, $3, $4, $5, 'ready', 1, $6, $7,
+			coalesce((SELECT max(hour) FROM hours WHERE first_seq <= $1), 0), $8)`,
+		n.seq, n.handler, n.was.generation+1, line, place, no+1, now, n.nextAt)
+	if err != nil {
+		return false, fmt.Errorf("queue a generation: %w", err)
+	}
+	return true, nil
+}
+
+// reopen takes the old generation's row away and the event out of the count of
+// done ones, or counts one more handler where there was none.
+func (c *Core) reopen(ctx context.Context, tx Tx, n newJob) error {
+	if n.was.generation == 0 {
+		_, err := tx.ExecContext(ctx, `UPDATE event_keys SET jobs_total = jobs_total + 1 WHERE seq = $1`, n.seq)
+		if err != nil {
+			return fmt.Errorf("count a job: %w", err)
+		}
+	}
+	// Done means: it had jobs, and none of them is left. A handler that joins a
+	// done event later reopens it as well.
+	_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done - 1
+		WHERE hour = (SELECT max(hour) FROM hours WHERE first_seq <= $1)
+		  AND NOT EXISTS (SELECT 1 FROM jobs WHERE seq = $1)
+		  AND EXISTS (SELECT 1 FROM attempts WHERE seq = $1)`, n.seq)
+	if err != nil {
+		return fmt.Errorf("reopen an event: %w", err)
+	}
+	if n.was.id != 0 {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE id = $1`, n.was.id); err != nil {
+			return fmt.Errorf("replace a generation: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *Core) audit(ctx context.Context, tx Tx, no int64, n newJob) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO audit (no, at, actor, action, seq, handler, generation, was, attempt, reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		no, c.now(), n.actor, n.action, n.seq, n.handler, n.was.generation, string(n.was.state), n.was.attempt,
+		cut(n.reason, MaxErrorBytes))
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	return nil
+}
+
+// Replay queues new generations; see hook.Ledger.
+func (c *Core) Replay(ctx context.Context, tx Tx, id string, r hook.Replay) (int, error) {
+	if r.Reason == "" {
+		return 0, fmt.Errorf("replay %s: a reason is required: %w", id, hook.ErrRefused)
+	}
+	seq, handlers, err := c.replayTargets(ctx, tx, id, r.Handlers)
+	if err != nil {
+		return 0, err
+	}
+	jobs := 0
+	for _, h := range handlers {
+		was, err := c.newestJob(ctx, tx, seq, h)
+		if err != nil {
+			return 0, err
+		}
+		added, err := c.addJob(ctx, tx, newJob{seq: seq, handler: h, was: was, nextAt: c.now(),
+			actor: r.Actor, action: "replay", reason: r.Reason})
+		if err != nil {
+			return 0, fmt.Errorf("replay %s: %w", id, err)
+		}
+		if added {
+			jobs++
+		}
+	}
+	if jobs == 0 {
+		return 0, fmt.Errorf("replay %s: its jobs are still open: %w", id, hook.ErrRefused)
+	}
+	return jobs, nil
+}
+
+func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []string) (int64, []string, error) {
+	seq, err := c.seqOf(id)
+	if err != nil {
+		return 0, nil, err
+	}
+	e := &hook.Event{}
+	if err := c.loadEvent(ctx, tx, seq, e); err == sql.ErrNoRows {
+		return 0, nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
+	} else if err != nil {
+		return 0, nil, fmt.Errorf("event %s: %w", id, err)
+	}
+	if e.Body == nil {
+		return 0, nil, fmt.Errorf("replay %s: retention has removed its body: %w", id, hook.ErrRefused)
+	}
+	known := map[string]bool{}
+	var wanting []string
+	for _, r := range *c.routes.Load() {
+		known[r.Name] = true
+		if r.Wants(e.Source, e.Type, e.Trust) {
+			wanting = append(wanting, r.Name)
+		}
+	}
+	if len(named) == 0 {
+		named = wanting
+	}
+	for _, h := range named {
+		if !known[h] {
+			return 0, nil, fmt.Errorf("replay %s: no handler is named %.64q: %w", id, h, hook.ErrRefused)
+		}
+	}
+	if len(named) == 0 {
+		return 0, nil, fmt.Errorf("replay %s: no handler wants it: %w", id, hook.ErrRefused)
+	}
+	return seq, named, nil
+}
+
+// Discard lays a dead job aside; see hook.Ledger.
+func (c *Core) Discard(ctx context.Context, tx Tx, id, handler, actor, reason string) error {
+	seq, err := c.seqOf(id)
+	if err != nil {
+		return err
+	}
+	if reason == "" {
+		return fmt.Errorf("discard %s: a reason is required: %w", id, hook.ErrRefused)
+	}
+	was, err := c.newestJob(ctx, tx, seq, handler)
+	if err != nil {
+		return err
+	}
+	if was.state != hook.StateDead {
+		return fmt.Errorf("discard %s: its job for %.64q is not dead: %w", id, handler, hook.ErrRefused)
+	}
+	no, err := c.numbers.draw(1)
+	if err != nil {
+		return err
+	}
+	if err := c.audit(ctx, tx, no, newJob{seq: seq, handler: handler, was: was,
+		actor: actor, action: "discard", reason: reason}); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET state = 'discarded' WHERE id = $1`, was.id); err != nil {
+		return fmt.Errorf("discard %s: %w", id, err)
+	}
+	return nil
+}
+
+// SetRoutes writes the routes and forgets those that are gone: on one node
+// nobody else would ever work their jobs.
+func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route) error {
+	names := []any{}
+	for _, r := range routes {
+		trust := make([]string, len(r.Trust))
+		for i, t := range r.Trust {
+			trust[i] = string(t)
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO routes (name, source, types, trust, since) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (name) DO UPDATE SET source = excluded.source, types = excluded.types, trust = excluded.trust`,
+			r.Name, r.Source, r.Types, strings.Join(trust, ","), c.now())
+		if err != nil {
+			return fmt.Errorf("write routes: %w", err)
+		}
+		names = append(names, r.Name)
+	}
+	keep := ""
+	if len(names) > 0 {
+		keep = ` WHERE name NOT IN ` + values(1, 1, len(names))
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM routes`+keep, names...); err != nil {
+		return fmt.Errorf("write routes: %w", err)
+	}
+	return nil
+}
+
+// UseRoutes is called after the commit of SetRoutes.
+func (c *Core) UseRoutes(routes []hook.Route) { c.routes.Store(&routes) }

@@ -1,0 +1,248 @@
+// Package worker is the back room: it claims jobs, lets handlers work them
+// outside any transaction, and ends each with its effect, a retry or a dead
+// letter. Every handler has slots, a time limit and a pace of its own, so that
+// one's trouble never slows another's. It promises that an attempt which lost
+// its lease writes nothing, and that a handler which panics, hangs or fails
+// costs its own slot at most. It knows no SQL and no sender.
+//
+// DESIGN.md tells what happens to an attempt in every case.
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// Config of a Pool. Zero durations and numbers mean the stated default.
+type Config struct {
+	Queue  hook.Queue
+	Routes []hook.Route
+	Logger *slog.Logger
+	Node   string
+
+	Lease       time.Duration // 30 s; renewed every third of it
+	Limit       time.Duration // 60 s: the longest that one attempt may take
+	Grace       time.Duration // 3 s: how long a handler has to heed the end of its context
+	Slots       int           // 8 per handler
+	Attempts    int           // 12: failed and lost ones, then the job is dead
+	BackoffBase time.Duration // 10 s
+	BackoffMax  time.Duration // 12 h
+	MaxWaiting  time.Duration // 72 h, then dead
+	Poll        time.Duration // 1 s: how often an idle handler looks for itself
+
+	Meter Meter
+	// Jitter returns a number in [0, 1); nil is a random one.
+	Jitter func() float64
+}
+
+// Meter hears what happens; nil functions hear nothing.
+type Meter struct {
+	Attempt   func(handler, outcome string, took time.Duration)
+	Abandoned func(handler string, now int) // handlers that ignored their end and still run
+}
+
+// Pool works the jobs of its routes until Run's context ends.
+type Pool struct {
+	cfg   Config
+	lanes []*lane
+}
+
+// New returns a Pool; it starts nothing.
+func New(cfg Config) *Pool {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&cfg.Lease, 30*time.Second)
+	def(&cfg.Limit, time.Minute)
+	def(&cfg.Grace, 3*time.Second)
+	def(&cfg.BackoffBase, 10*time.Second)
+	def(&cfg.BackoffMax, 12*time.Hour)
+	def(&cfg.MaxWaiting, 72*time.Hour)
+	def(&cfg.Poll, time.Second)
+	if cfg.Slots == 0 {
+		cfg.Slots = 8
+	}
+	if cfg.Attempts == 0 {
+		cfg.Attempts = 12
+	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = randomJitter
+	}
+	p := &Pool{cfg: cfg}
+	for i := range cfg.Routes {
+		p.lanes = append(p.lanes, newLane(&p.cfg, &cfg.Routes[i]))
+	}
+	return p
+}
+
+// Wake makes every handler look for work now. It never blocks.
+func (p *Pool) Wake() {
+	for _, l := range p.lanes {
+		l.wake()
+	}
+}
+
+// Run works until ctx ends. Then it claims no more, gives running handlers the
+// grace time, cuts those that do not heed it, releases what they held, and
+// returns.
+func (p *Pool) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, l := range p.lanes {
+		all.Go(func() { l.run(ctx) })
+	}
+	all.Wait()
+}
+
+// lane is one handler with its slots.
+type lane struct {
+	cfg   *Config
+	route *hook.Route
+
+	woken     chan struct{} // holds at most one signal
+	freed     chan struct{} // holds at most one signal: a slot is free
+	abandoned atomic.Int64
+
+	mu      sync.Mutex
+	running map[*attempt]struct{} // guarded by mu: claimed and not ended
+}
+
+func newLane(cfg *Config, route *hook.Route) *lane {
+	return &lane{cfg: cfg, route: route, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+		running: map[*attempt]struct{}{}}
+}
+
+func (l *lane) wake() { signal(l.woken) }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// idle is how many jobs the lane may claim now. A handler that has left twice
+// its slots hanging is claimed for no more: the process would fill up with it.
+func (l *lane) idle() int {
+	if int(l.abandoned.Load()) >= 2*l.cfg.Slots {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cfg.Slots - len(l.running)
+}
+
+func (l *lane) run(ctx context.Context) {
+	var attempts sync.WaitGroup
+	renewed := make(chan struct{})
+	stopRenewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		defer close(renewed)
+		l.renew(stopRenewing)
+	}()
+	for ctx.Err() == nil {
+		if l.claim(ctx, &attempts) > 0 {
+			continue // there may be more
+		}
+		l.rest(ctx)
+	}
+	l.cut()
+	attempts.Wait()
+	stop()
+	<-renewed
+}
+
+// rest waits until there is a reason to look again.
+func (l *lane) rest(ctx context.Context) {
+	timer := time.NewTimer(l.cfg.Poll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.woken:
+	case <-l.freed:
+	case <-timer.C:
+	}
+}
+
+// claim takes as many jobs as there are idle slots and starts them. It returns
+// how many; an error is logged and tried again at the next poll.
+func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
+	room := l.idle()
+	if room <= 0 {
+		return 0
+	}
+	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room,
+		MaxAttempts: l.cfg.Attempts, Node: l.cfg.Node})
+	if err != nil {
+		if ctx.Err() == nil {
+			l.cfg.Logger.Error("claim", "handler", l.route.Name, "error", err)
+		}
+		return 0
+	}
+	for _, job := range jobs {
+		job.Batch, job.Strict = l.route.Batch, l.route.Strict
+		a := newAttempt(ctx, l, job)
+		l.mu.Lock()
+		l.running[a] = struct{}{}
+		l.mu.Unlock()
+		attempts.Go(func() {
+			a.run()
+			l.leave(a)
+		})
+	}
+	return len(jobs)
+}
+
+func (l *lane) leave(a *attempt) {
+	l.mu.Lock()
+	delete(l.running, a)
+	l.mu.Unlock()
+	signal(l.freed)
+}
+
+// cut ends the handlers that still run at a drain.
+func (l *lane) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := range l.running {
+		a.end(errDrained)
+	}
+}
+
+// renew extends the leases of running jobs every third of their time. A lease
+// that is lost ends its job's context: another attempt has the job.
+func (l *lane) renew(ctx context.Context) {
+	tick := time.NewTicker(l.cfg.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		byJob := make(map[*hook.Job]*attempt, len(l.running))
+		jobs := make([]*hook.Job, 0, len(l.running))
+		for a := range l.running {
+			jobs = append(jobs, a.job)
+			byJob[a.job] = a
+		}
+		l.mu.Unlock()
+		if len(jobs) == 0 {
+			continue
+		}
+		lost, err := l.cfg.Queue.Extend(ctx, jobs, l.cfg.Lease)
+		if err != nil && ctx.Err() == nil {
+			l.cfg.Logger.Error("renew leases", "handler", l.route.Name, "error", err)
+		}
+		for _, j := range lost {
+			byJob[j].end(hook.ErrLeaseLost)
+		}
+	}
+}

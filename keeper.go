@@ -1,0 +1,165 @@
+package hookkeeper
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/dashboard"
+	"github.com/hookkeeper/hookkeeper/internal/ingest"
+	"github.com/hookkeeper/hookkeeper/internal/worker"
+)
+
+// Keeper is the whole system as one value: an http.Handler for senders, one for
+// operators, and Run for the work.
+type Keeper struct {
+	cfg      Config
+	door     *ingest.Door
+	pool     *worker.Pool
+	sweeper  *worker.Sweeper
+	operator http.Handler
+	metrics  *metrics
+
+	drain    sync.Once
+	draining chan struct{}
+}
+
+// New checks the configuration and returns all its problems joined. It opens
+// nothing and starts nothing.
+func New(cfg Config) (*Keeper, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	k := &Keeper{cfg: cfg, metrics: newMetrics(cfg.Store), draining: make(chan struct{})}
+	k.pool = worker.New(worker.Config{
+		Queue: cfg.Store, Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
+		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
+		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,
+		Meter: worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned},
+	})
+	k.door = ingest.New(ingest.Config{
+		Sources: cfg.Sources, Recorder: cfg.Store, Rejector: cfg.Store, Handlers: k.handlers, Now: cfg.Now,
+		Logger: cfg.Logger, Budget: ingest.NewBudget(cfg.MaxBytesInFlight), Meter: k.metrics.delivery, Wake: k.pool.Wake,
+	})
+	k.sweeper = &worker.Sweeper{
+		Keeping: cfg.Store, Every: 5 * time.Second, Ledger: 15 * time.Minute, Logger: cfg.Logger,
+		Rules:   hook.SweepRules{KeepHints: cfg.KeepHints, KeepBodies: cfg.KeepBodies},
+		Balance: k.metrics.balance,
+	}
+	k.operator = k.operatorRoutes()
+	return k, nil
+}
+
+// handlers lists the routes that want an event, as they are stored with it.
+func (k *Keeper) handlers(source, eventType string, trust hook.Trust) []string {
+	var names []string
+	for i := range k.cfg.Handlers {
+		if r := &k.cfg.Handlers[i]; r.Wants(source, eventType, trust) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// ServeHTTP is the public side: POST /hooks/{source}, GET /healthz, GET /readyz.
+// Mount it on your own mux at "/hooks/" or serve it alone.
+func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/healthz":
+		health(w, r, nil)
+	case "/readyz":
+		health(w, r, k.Ready(r.Context()))
+	default:
+		k.door.ServeHTTP(w, r)
+	}
+}
+
+// errDraining is why a node that shuts down is not ready.
+var errDraining = errors.New("shutting down")
+
+// Ready returns nil when new deliveries would be recorded, and otherwise says
+// why not.
+func (k *Keeper) Ready(ctx context.Context) error {
+	select {
+	case <-k.draining:
+		return errDraining
+	default:
+		return k.cfg.Store.Ready(ctx)
+	}
+}
+
+func health(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if err != nil {
+		w.Header().Set("Retry-After", "2")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, strings.ReplaceAll(err.Error(), "\n", " "))
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// Operator is the operators' side: /metrics and /api/v1/. Serve it on a listener
+// of its own, never beside the public one.
+func (k *Keeper) Operator() http.Handler { return k.operator }
+
+func (k *Keeper) operatorRoutes() http.Handler {
+	infos := make([]dashboard.SourceInfo, len(k.cfg.Sources))
+	for i, s := range k.cfg.Sources {
+		infos[i] = dashboard.Describe(s)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Tokens: k.cfg.Tokens, Logger: k.cfg.Logger}))
+	mux.Handle("GET /metrics", dashboard.Guard(k.metrics.handler(), k.cfg.Tokens, k.cfg.OpenMetrics))
+	return mux
+}
+
+// Run writes the routes and works the queue until ctx ends, then returns when
+// all it started has ended. Call it once.
+func (k *Keeper) Run(ctx context.Context) error {
+	if err := k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers); err != nil {
+		return fmt.Errorf("write routes: %w", err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { k.pool.Run(ctx) })
+	all.Go(func() { k.sweeper.Run(ctx) })
+	all.Wait()
+	return nil
+}
+
+// Drain makes Ready fail and answers new deliveries 503; those in flight go on.
+// A repeat does nothing.
+func (k *Keeper) Drain() {
+	k.drain.Do(func() {
+		close(k.draining)
+		k.door.Drain()
+	})
+}
+
+var sourceName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
+
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return host + "-" + strings.ToLower(rand.Text()[:6])
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -1,0 +1,208 @@
+// Package sqlite keeps the event log and the queue in one SQLite file: WAL,
+// synchronous=FULL, one writer goroutine with group commit, a pool of readers.
+// What it has answered nil to is on disk and survives a power cut. It refuses a
+// file that another process works with, a schema newer than it knows, and
+// effects that take longer than 250 ms or touch the transaction they run in.
+//
+// The file has a companion, <file>.lock, that names the process that uses it.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
+	_ "modernc.org/sqlite" // the driver, registered as sqlite
+)
+
+// Options of Open; the zero value is ready for use.
+type Options struct {
+	// Now is the store's clock; nil is the clock of the process.
+	Now func() time.Time
+	// LockWait is how long Open waits for another process to let go of the
+	// file, as at a restart; zero does not wait.
+	LockWait time.Duration
+	// EffectBudget is the longest that one effect may take; zero means 250 ms.
+	EffectBudget time.Duration
+	// RecordTimeout is the longest that Record waits for its commit; zero means 4.5 s.
+	RecordTimeout time.Duration
+}
+
+// DefaultEffectBudget bounds one effect: the file has one writer, and an effect
+// runs on it.
+const DefaultEffectBudget = 250 * time.Millisecond
+
+// DefaultRecordTimeout leaves the door half a second of the five that a sender
+// is promised.
+const DefaultRecordTimeout = 4500 * time.Millisecond
+
+var _ hook.Store = (*Store)(nil)
+
+// Store is one open file. It is safe for concurrent use.
+type Store struct {
+	// fixed after Open
+	path    string
+	opt     Options
+	core    *sqlstore.Core
+	db      *sql.DB // one connection, used by the writer goroutine alone
+	readers *sql.DB
+	unlock  func()
+
+	records chan *pending
+	ops     chan *op
+	stop    chan struct{}
+	stopped chan struct{}
+
+	mu     sync.RWMutex
+	closed bool // guarded by mu: nothing is sent to the writer afterwards
+
+	rejections sqlstore.Rejections
+	broken     atomic.Pointer[error] // a failed fsync: see fatal
+	ready      readiness
+}
+
+// Open opens or creates the file at path, brings its schema up to date, and
+// starts the writer. Close ends it.
+func Open(path string, opt Options) (*Store, error) {
+	if opt.Now == nil {
+		opt.Now = fault.Now
+	}
+	if opt.EffectBudget == 0 {
+		opt.EffectBudget = DefaultEffectBudget
+	}
+	if opt.RecordTimeout == 0 {
+		opt.RecordTimeout = DefaultRecordTimeout
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(path, opt.LockWait)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		path: path, opt: opt, unlock: unlock, core: sqlstore.NewCore(opt.Now),
+		records: make(chan *pending, 4096), ops: make(chan *op, 4096),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	if err := s.start(); err != nil {
+		unlock()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// create makes the file readable by its owner alone; SQLite gives the WAL the
+// same mode.
+func create(path string) error {
+	if dir := filepath.Dir(path); dir != "." {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return fmt.Errorf("open %s: the folder %s does not exist: create it, or name another file", path, dir)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, errors.Unwrap(err))
+	}
+	return f.Close()
+}
+
+func (s *Store) start() (err error) {
+	ctx := context.Background()
+	s.db, err = sql.Open("sqlite", dsn(s.path, "_txlock=immediate", "_pragma=page_size(16384)",
+		"_pragma=journal_mode(WAL)", "_pragma=wal_autocheckpoint(4000)", "_pragma=cache_size(-8192)"))
+	if err != nil {
+		return err
+	}
+	s.db.SetMaxOpenConns(1)
+	s.readers, err = sql.Open("sqlite", dsn(s.path, "_pragma=query_only(1)", "_pragma=cache_size(-2048)"))
+	if err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	s.readers.SetMaxOpenConns(4)
+	err = checkDurability(ctx, s.db)
+	if err == nil {
+		err = migrate(ctx, s.db)
+	}
+	if err == nil {
+		err = s.load(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, s.db.Close(), s.readers.Close())
+	}
+	go s.write()
+	return nil
+}
+
+func dsn(path string, options ...string) string {
+	q := "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(0)"
+	for _, o := range options {
+		q += "&" + o
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q
+}
+
+// checkDurability refuses to run on settings under which a power cut loses what
+// was acknowledged.
+func checkDurability(ctx context.Context, db *sql.DB) error {
+	var mode string
+	var sync int
+	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode`).Scan(&mode); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, `PRAGMA synchronous`).Scan(&sync); err != nil {
+		return err
+	}
+	if mode != "wal" || sync != 2 {
+		return fmt.Errorf("journal_mode=%s, synchronous=%d: only wal and 2 (FULL) keep what was acknowledged; is the disk a network share", mode, sync)
+	}
+	return nil
+}
+
+// load reads what memory keeps and reserves the first block of numbers.
+func (s *Store) load(ctx context.Context) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := s.core.Load(ctx, tx); err != nil {
+		return err
+	}
+	adopt, err := s.core.ReserveNumbers(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	adopt()
+	return nil
+}
+
+// Close waits for everything that was handed to the writer, closes the file and
+// lets go of it. A second Close does nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	close(s.stop)
+	<-s.stopped
+	err := errors.Join(s.readers.Close(), s.db.Close())
+	s.unlock()
+	return err
+}

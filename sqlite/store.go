@@ -1,0 +1,204 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
+)
+
+// Record implements hook.Recorder.
+func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string) (hook.Receipt, error) {
+	if inside(ctx, s) {
+		return hook.Receipt{}, hook.ErrInsideEffect
+	}
+	e := sqlstore.NewEntry(d, id, handlers)
+	if fault.Mutant("check_then_insert") && s.mutantSeen(ctx, e) {
+		return hook.Receipt{Duplicate: true}, nil
+	}
+	p := &pending{entry: e, done: make(chan error, 1)}
+	if err := s.enqueue(p); err != nil {
+		return hook.Receipt{}, err
+	}
+	if fault.Mutant("ack_before_commit") {
+		return hook.Receipt{}, nil
+	}
+	timeout := time.NewTimer(s.opt.RecordTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-p.done:
+		if err != nil {
+			return hook.Receipt{}, fmt.Errorf("record: %w", err)
+		}
+		return e.Receipt, nil
+	case <-timeout.C:
+		p.gone.Store(true)
+		return hook.Receipt{}, fmt.Errorf("record: no commit within %s; the row may exist", s.opt.RecordTimeout)
+	}
+}
+
+func (s *Store) enqueue(p *pending) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return errClosed
+	}
+	select {
+	case s.records <- p:
+		return nil
+	default:
+		return fmt.Errorf("record: %d deliveries wait already: %w", cap(s.records), hook.ErrOverloaded)
+	}
+}
+
+// mutantSeen is a known mistake for the tests: look first, insert later.
+func (s *Store) mutantSeen(ctx context.Context, e *sqlstore.Entry) bool {
+	var seen bool
+	row := s.readers.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM event_keys
+		WHERE source = $1 AND mode = $2 AND key = $3)`, e.Delivery.Source, e.Identity.Mode, e.Identity.Key)
+	return row.Scan(&seen) == nil && seen
+}
+
+// Reject implements hook.Rejector.
+func (s *Store) Reject(d hook.Delivery, reason hook.Reason, detail string) {
+	s.rejections.Add(d, reason, detail)
+}
+
+// Claim implements hook.Queue.
+func (s *Store) Claim(ctx context.Context, ask hook.Ask) ([]*hook.Job, error) {
+	if ask.Max <= 0 || len(ask.Handlers) == 0 {
+		return nil, nil
+	}
+	due, err := s.core.Due(ctx, s.readers, ask.Handlers)
+	if err != nil || !due {
+		return nil, err
+	}
+	var jobs []*hook.Job
+	err = s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) (err error) {
+		jobs, err = s.core.Claim(ctx, tx, ask)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	if err := fault.Point("after-claim"); err != nil {
+		return nil, err
+	}
+	if err := s.core.LoadEvents(ctx, s.readers, jobs); err != nil {
+		for _, j := range jobs {
+			err = errors.Join(err, s.Release(context.WithoutCancel(ctx), j))
+		}
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return jobs, nil
+}
+
+// Extend implements hook.Queue.
+func (s *Store) Extend(ctx context.Context, jobs []*hook.Job, lease time.Duration) (lost []*hook.Job, err error) {
+	err = s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) (err error) {
+		lost, err = s.core.Extend(ctx, tx, jobs, lease)
+		return err
+	})
+	return lost, err
+}
+
+// Finish implements hook.Queue. Effects of Batch routes share a commit; every
+// other one has a transaction of its own, and a budget.
+func (s *Store) Finish(ctx context.Context, job *hook.Job, effect hook.Effect) error {
+	if err := fault.Point("before-finish"); err != nil {
+		return err
+	}
+	if fault.Mutant("effect_outside_tx") && effect != nil {
+		if err := s.Apply(ctx, effect); err != nil {
+			return err
+		}
+		effect = nil
+	}
+	return s.submit(ctx, effect == nil || job.Batch, func(ctx context.Context, tx *sql.Tx) error {
+		end, err := s.core.BeginDone(ctx, tx, job)
+		if err != nil {
+			return err
+		}
+		if effect != nil {
+			if err := s.runEffect(tx, effect); err != nil {
+				return err
+			}
+		}
+		return s.core.Done(ctx, tx, job, end)
+	})
+}
+
+// Retry implements hook.Queue.
+func (s *Store) Retry(ctx context.Context, job *hook.Job, after time.Duration, cause hook.Cause) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+		return s.core.Retry(ctx, tx, job, after, cause)
+	})
+}
+
+// Bury implements hook.Queue.
+func (s *Store) Bury(ctx context.Context, job *hook.Job, cause hook.Cause) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+		return s.core.Bury(ctx, tx, job, cause)
+	})
+}
+
+// Release implements hook.Queue.
+func (s *Store) Release(ctx context.Context, job *hook.Job) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+		return s.core.Release(ctx, tx, job)
+	})
+}
+
+// Apply implements hook.Applier.
+func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
+	return s.submit(ctx, false, func(_ context.Context, tx *sql.Tx) error { return s.runEffect(tx, effect) })
+}
+
+// SetRoutes implements hook.Keeping.
+func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
+	err := s.submit(ctx, false, func(ctx context.Context, tx *sql.Tx) error { return s.core.SetRoutes(ctx, tx, routes) })
+	if err == nil {
+		s.core.UseRoutes(routes)
+	}
+	return err
+}
+
+// Sweep implements hook.Keeping, in small transactions between which reception
+// goes on.
+func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepReport, error) {
+	var r hook.SweepReport
+	steps := []struct {
+		total *int
+		run   func(context.Context, sqlstore.Tx) (int, bool, error)
+	}{
+		{&r.Aged, s.core.Age},
+		{&r.Pruned, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) }},
+	}
+	for _, step := range steps {
+		for more := true; more && ctx.Err() == nil; {
+			var n int
+			err := s.submit(ctx, false, func(ctx context.Context, tx *sql.Tx) (err error) {
+				n, more, err = step.run(ctx, tx)
+				return err
+			})
+			if err != nil {
+				return r, fmt.Errorf("sweep: %w", err)
+			}
+			*step.total += n
+		}
+	}
+	if !rules.Ledger || ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	err := s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+		r.Imbalance, err = s.core.Imbalance(ctx, tx, 48)
+		r.Checked = err == nil
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,322 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
+	driver "modernc.org/sqlite"
+)
+
+// Bounds of one transaction.
+const (
+	MaxBatchBytes = 4 << 20 // of deliveries
+	maxBatch      = 512     // deliveries
+	maxShared     = 256     // operations of the queue
+)
+
+// pending is a delivery that waits for the commit of its batch.
+type pending struct {
+	entry *sqlstore.Entry
+	done  chan error  // buffered: the writer never waits for a reader
+	gone  atomic.Bool // nobody waits any more; it need not be written
+}
+
+// op is another transaction's work. Shared ones go into one commit; if anything
+// in it fails each is run again alone.
+type op struct {
+	shared bool
+	run    func(ctx context.Context, tx *sql.Tx) error
+	done   chan error
+}
+
+var errClosed = errors.New("the store is closed")
+
+// write is the writer goroutine: the only one that changes the file. While one
+// batch commits, the next one gathers. Deliveries go first, so that no effect
+// and no queue makes a sender wait for more than one transaction.
+func (s *Store) write() {
+	defer close(s.stopped)
+	for {
+		s.keepNumbers()
+		select {
+		case p := <-s.records:
+			s.recordBatch(p)
+			continue
+		default:
+		}
+		select {
+		case p := <-s.records:
+			s.recordBatch(p)
+		case o := <-s.ops:
+			s.perform(o)
+		case <-s.stop:
+			if len(s.records) == 0 && len(s.ops) == 0 {
+				s.lastWords()
+				return
+			}
+		}
+	}
+}
+
+// lastWords writes the rejections that are still in memory.
+func (s *Store) lastWords() {
+	notes := s.rejections.Take()
+	if len(notes) == 0 {
+		return
+	}
+	_ = s.transact(func(ctx context.Context, tx *sql.Tx) error { return s.rejections.Write(ctx, tx, notes) })
+}
+
+func (s *Store) keepNumbers() {
+	if !s.core.NumbersLow() {
+		return
+	}
+	var adopt func()
+	err := s.transact(func(ctx context.Context, tx *sql.Tx) (err error) {
+		adopt, err = s.core.ReserveNumbers(ctx, tx)
+		return err
+	})
+	if err == nil {
+		adopt() // otherwise the numbers left suffice until the next try
+	}
+}
+
+func (s *Store) recordBatch(first *pending) {
+	batch := []*pending{first}
+	size := first.entry.Bytes()
+gather:
+	for len(batch) < maxBatch && size < MaxBatchBytes {
+		select {
+		case p := <-s.records:
+			batch = append(batch, p)
+			size += p.entry.Bytes()
+		default:
+			break gather
+		}
+	}
+	live := batch[:0]
+	for _, p := range batch {
+		if p.gone.Load() {
+			continue
+		}
+		live = append(live, p)
+	}
+	s.commitBatch(live)
+}
+
+// commitBatch writes deliveries and answers them after the commit, never
+// before. If the batch fails for a reason that may lie in one of its members it
+// is halved, so that one cannot refuse its neighbours.
+func (s *Store) commitBatch(batch []*pending) {
+	if len(batch) == 0 {
+		return
+	}
+	entries := make([]*sqlstore.Entry, len(batch))
+	for i, p := range batch {
+		p.entry.Receipt = hook.Receipt{}
+		entries[i] = p.entry
+	}
+	if fault.Mutant("shared_tx_rollback") {
+		s.mutantShared(batch, entries)
+		return
+	}
+	err := s.transact(func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.core.Record(ctx, tx, entries); err != nil {
+			return err
+		}
+		if notes := s.rejections.Due(s.opt.Now()); len(notes) > 0 {
+			return s.rejections.Write(ctx, tx, notes)
+		}
+		return fault.Point("before-commit")
+	})
+	if err != nil && len(batch) > 1 && !systemic(err) {
+		s.commitBatch(batch[:len(batch)/2])
+		s.commitBatch(batch[len(batch)/2:])
+		return
+	}
+	if err == nil {
+		s.core.Committed(entries)
+		err = fault.Point("after-commit")
+	}
+	for _, p := range batch {
+		p.done <- err
+	}
+}
+
+// mutantShared is a known mistake for the tests: deliveries share a transaction
+// with an effect, and are answered before it ends.
+func (s *Store) mutantShared(batch []*pending, entries []*sqlstore.Entry) {
+	_ = s.transact(func(ctx context.Context, tx *sql.Tx) error {
+		err := s.core.Record(ctx, tx, entries)
+		for _, p := range batch {
+			p.done <- err
+		}
+		select {
+		case o := <-s.ops:
+			err = o.run(ctx, tx)
+			o.done <- err
+		default:
+		}
+		return err
+	})
+}
+
+// perform runs queue work: one effect in a transaction of its own, or all
+// shared operations that wait, together.
+func (s *Store) perform(first *op) {
+	if !first.shared {
+		first.done <- s.transact(first.run)
+		return
+	}
+	ops := []*op{first}
+	var alone *op
+	for len(ops) < maxShared && alone == nil {
+		select {
+		case o := <-s.ops:
+			if o.shared {
+				ops = append(ops, o)
+			} else {
+				alone = o
+			}
+			continue
+		default:
+		}
+		break
+	}
+	s.performShared(ops)
+	if alone == nil {
+		return
+	}
+	select { // a waiting reception batch goes before the next effect
+	case p := <-s.records:
+		s.recordBatch(p)
+	default:
+	}
+	alone.done <- s.transact(alone.run)
+}
+
+func (s *Store) performShared(ops []*op) {
+	results := make([]error, len(ops))
+	err := s.transact(func(ctx context.Context, tx *sql.Tx) error {
+		for i, o := range ops {
+			results[i] = o.run(ctx, tx)
+			if results[i] != nil && !harmless(results[i]) {
+				return results[i]
+			}
+		}
+		return nil
+	})
+	if err == nil || len(ops) == 1 || systemic(err) {
+		for i, o := range ops {
+			if err != nil {
+				results[i] = err
+			}
+			o.done <- results[i]
+		}
+		return
+	}
+	for _, o := range ops {
+		o.done <- s.transact(o.run)
+	}
+}
+
+// harmless errors come from operations that have written nothing.
+func harmless(err error) bool {
+	return errors.Is(err, hook.ErrLeaseLost) || errors.Is(err, hook.ErrRefused) || errors.Is(err, hook.ErrNotFound)
+}
+
+// transact runs f in one transaction on the writer's connection. After an error
+// nothing of it exists. No context can end it halfway: an interrupted statement
+// would end the transaction behind our back.
+func (s *Store) transact(f func(ctx context.Context, tx *sql.Tx) error) error {
+	if p := s.broken.Load(); p != nil {
+		return *p
+	}
+	ctx := context.Background()
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return s.noticed(fmt.Errorf("begin: %w", err))
+	}
+	if err := f(ctx, tx); err != nil {
+		_ = tx.Rollback() // SQLite may have rolled back already; both end with nothing
+		return s.noticed(err)
+	}
+	if err := tx.Commit(); err != nil {
+		_ = tx.Rollback()
+		return s.noticed(fmt.Errorf("commit: %w", err))
+	}
+	return nil
+}
+
+// Primary and extended result codes of SQLite that concern the whole database.
+const (
+	codeBusy, codeReadOnly, codeIO, codeFull, codeCantOpen = 5, 8, 10, 13, 14
+
+	codeIOFsync    = codeIO | 4<<8
+	codeIODirFsync = codeIO | 5<<8
+)
+
+func resultCode(err error) int {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}
+
+// systemic errors would meet every other transaction too.
+func systemic(err error) bool {
+	switch resultCode(err) & 0xff {
+	case codeBusy, codeReadOnly, codeIO, codeFull, codeCantOpen:
+		return true
+	}
+	return false
+}
+
+// noticed stops all writing after a failed fsync: the kernel may have dropped
+// the pages, and a second fsync could lie. Only a restart tells what is on disk.
+func (s *Store) noticed(err error) error {
+	switch resultCode(err) {
+	case codeIOFsync, codeIODirFsync:
+		fatal := fmt.Errorf("a failed fsync: restart to learn what is on disk: %w", err)
+		s.broken.CompareAndSwap(nil, &fatal)
+	}
+	return err
+}
+
+// Broken returns the error after which the store refuses to write for ever, or
+// nil. The process should end and be started again.
+func (s *Store) Broken() error {
+	if p := s.broken.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// submit hands work to the writer and waits for its end.
+func (s *Store) submit(ctx context.Context, shared bool, run func(ctx context.Context, tx *sql.Tx) error) error {
+	if inside(ctx, s) {
+		return hook.ErrInsideEffect
+	}
+	o := &op{shared: shared, run: run, done: make(chan error, 1)}
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case s.ops <- o:
+		s.mu.RUnlock()
+	case <-ctx.Done():
+		s.mu.RUnlock()
+		return ctx.Err()
+	}
+	// From here on the work will be done; leaving early would only hide how it
+	// ended.
+	return <-o.done
+}
