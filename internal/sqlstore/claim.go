@@ -194,6 +194,7 @@ func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now i
 		return nil, fmt.Errorf("lend jobs: %w", err)
 	}
 	rows.Close()
+	slices.SortFunc(jobs, func(a, b *hook.Job) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
 	_, err = tx.ExecContext(ctx, `INSERT INTO attempts (seq, handler, generation, attempt, claim_no, started_at,
 		lease_until, node, made_no, made_at) VALUES `+values(1, len(jobs), 10), history...)
 	if err != nil {
