@@ -1,0 +1,158 @@
+// Package dashboard is the operators' door: the JSON interface /api/v1, through
+// which people and scripts look into the event log and put recorded events to
+// work again.
+//
+// It promises that nothing is shown or changed without an operator token, that
+// every list ends in pages or in a stream, and that every error is a problem
+// document which names what was wrong. It knows a [hook.Ledger] and nothing
+// else: no engine, no sender. It refuses cookies, unknown parameters and
+// unknown fields.
+package dashboard
+
+import (
+	"log/slog"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// APIConfig is what the API stands on. Ledger is required.
+type APIConfig struct {
+	Ledger  hook.Ledger
+	Sources []SourceInfo
+	// Tokens are the operator tokens. Without any, every request is answered 401.
+	Tokens []string
+	// Logger gets the cause of answers 503; nil means no log.
+	Logger *slog.Logger
+}
+
+// SourceInfo is a configured source as operators see it. It never holds a
+// secret.
+type SourceInfo struct {
+	Name         string   `json:"name"`
+	Endpoint     string   `json:"endpoint"` // path on the public listener
+	Sender       string   `json:"sender,omitempty"`
+	Signs        bool     `json:"signs"` // it can sign test deliveries
+	MaxBodyBytes int64    `json:"max_body_bytes"`
+	Rate         float64  `json:"rate_per_second"` // 0: no bound
+	Refusal      int      `json:"refusal"`         // status code for what does not verify
+	Warnings     []string `json:"warnings"`
+
+	LastEvent *time.Time `json:"last_event"` // filled in by the API
+}
+
+// defaultMaxBodyBytes is the largest body of a source that sets no bound of its
+// own, as the public contract states it.
+const defaultMaxBodyBytes = 1 << 20
+
+// Describe reads what a source says of itself through its optional abilities.
+func Describe(s hook.Source) SourceInfo {
+	info := SourceInfo{
+		Name: s.Name(), Endpoint: "/hooks/" + s.Name(), MaxBodyBytes: defaultMaxBodyBytes,
+		Refusal: http.StatusUnauthorized, Warnings: []string{},
+	}
+	if n, ok := s.(interface{ Sender() string }); ok {
+		info.Sender = n.Sender()
+	}
+	if _, ok := s.(hook.Signer); ok {
+		info.Signs = true
+	}
+	if b, ok := s.(hook.Bounder); ok {
+		if n := b.MaxBodyBytes(); n > 0 {
+			info.MaxBodyBytes = n
+		}
+		info.Rate = b.RatePerSecond()
+	}
+	if a, ok := s.(hook.Answerer); ok {
+		info.Refusal = a.Refusal()
+	}
+	if v, ok := s.(hook.Validator); ok {
+		info.Warnings = append(info.Warnings, v.Warnings()...)
+	}
+	return info
+}
+
+// api is fixed after API returned.
+type api struct {
+	ledger  hook.Ledger
+	sources []SourceInfo
+	tokens  tokens
+	log     *slog.Logger
+	mux     *http.ServeMux
+}
+
+// API returns the handler of /api/v1/. It is safe for concurrent use and starts
+// nothing. It panics without a ledger, which is an error of the programmer.
+func API(c APIConfig) http.Handler {
+	if c.Ledger == nil {
+		panic("dashboard: API without a ledger")
+	}
+	a := &api{
+		ledger: c.Ledger, sources: c.Sources, tokens: hashed(c.Tokens), log: c.Logger, mux: http.NewServeMux(),
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	a.routes()
+	return a
+}
+
+func (a *api) routes() {
+	a.mux.HandleFunc("GET /api/v1/events", a.listEvents)
+	a.mux.HandleFunc("GET /api/v1/events/{id}", a.showEvent)
+	a.mux.HandleFunc("GET /api/v1/events/{id}/raw", a.rawBody)
+	a.mux.HandleFunc("POST /api/v1/events/{id}/replay", a.replay)
+	a.mux.HandleFunc("POST /api/v1/events/{id}/discard", a.discard)
+	a.mux.HandleFunc("GET /api/v1/sources", a.listSources)
+	a.mux.HandleFunc("GET /api/v1/rejections", a.listRejections)
+	a.mux.HandleFunc("GET /api/v1/counts", a.counts)
+	a.mux.HandleFunc("GET /api/v1/history", a.history)
+	a.mux.HandleFunc("GET /api/v1/export", a.export)
+}
+
+// ServeHTTP asks for the token first, so that a stranger learns nothing of what
+// exists, not even a route.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	actor, ok := a.tokens.actor(r)
+	if !ok {
+		unauthorized(w)
+		return
+	}
+	// ServeMux would redirect an unclean path; no route of ours has one.
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		problem(w, http.StatusNotFound, "no such route")
+		return
+	}
+	h, pattern := a.mux.Handler(r)
+	if pattern == "" {
+		a.noRoute(w, r, h)
+		return
+	}
+	a.mux.ServeHTTP(w, r.WithContext(withActor(r.Context(), actor)))
+}
+
+// noRoute turns ServeMux's own plain texts into problem documents.
+func (a *api) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
+	probe := &statusProbe{header: http.Header{}}
+	h.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		problem(w, probe.status, "this route does not take "+r.Method)
+		return
+	}
+	problem(w, http.StatusNotFound, "no such route")
+}
+
+// statusProbe keeps the status and headers of an answer and drops its text.
+type statusProbe struct {
+	header http.Header
+	status int
+}
+
+func (p *statusProbe) Header() http.Header         { return p.header }
+func (p *statusProbe) Write(b []byte) (int, error) { return len(b), nil }
+func (p *statusProbe) WriteHeader(status int)      { p.status = status }
