@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// maxConnections bounds the open connections of a listener. A delivery takes
+// milliseconds, so more than these are a flood.
+const maxConnections = 4096
+
+// listeners are the two doors.
+type listeners struct{ public, operator net.Listener }
+
+func (l *listeners) close() {
+	for _, one := range []net.Listener{l.public, l.operator} {
+		if one != nil {
+			_ = one.Close() // nothing was served on it yet
+		}
+	}
+}
+
+// open takes over inherited sockets and opens the others. Every problem is
+// added; what could be opened is returned beside them.
+func openListeners(env lookup, public, operator string, p *problems) *listeners {
+	l := &listeners{}
+	inherited, err := inheritedListeners(env)
+	if err != nil {
+		p.add("%v", err)
+	}
+	for _, door := range []struct {
+		name, address string
+		into          *net.Listener
+	}{{"public", public, &l.public}, {"operator", operator, &l.operator}} {
+		if *door.into = inherited[door.name]; *door.into != nil {
+			continue
+		}
+		opened, err := net.Listen("tcp", door.address)
+		if err != nil {
+			p.add("%s listener: %v", door.name, err)
+			continue
+		}
+		*door.into = opened
+	}
+	return l
+}
+
+// inheritedListeners takes sockets that a service manager has opened for us:
+// by LISTEN_FDNAMES, else the first is the public and the second the operators'.
+// The variables are cleared, so that no child takes them for its own.
+func inheritedListeners(env lookup) (map[string]net.Listener, error) {
+	count, _ := env("LISTEN_FDS")
+	pid, named := env("LISTEN_PID")
+	names, _ := env("LISTEN_FDNAMES")
+	for _, name := range []string{"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"} {
+		if err := os.Unsetenv(name); err != nil {
+			return nil, err
+		}
+	}
+	if count == "" || named && pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 || n > 2 {
+		return nil, fmt.Errorf("LISTEN_FDS %q: want 1 or 2 sockets, public and operator", count)
+	}
+	roles := []string{"public", "operator"}
+	if names != "" {
+		roles = strings.Split(names, ":")
+		if strings.Contains(names, ",") {
+			roles = strings.Split(names, ",")
+		}
+	}
+	found := map[string]net.Listener{}
+	for i := range n {
+		if i >= len(roles) || roles[i] != "public" && roles[i] != "operator" || found[roles[i]] != nil {
+			return found, fmt.Errorf("LISTEN_FDNAMES %q: want each of public and operator once", names)
+		}
+		file := os.NewFile(uintptr(3+i), roles[i])
+		l, err := net.FileListener(file)
+		_ = file.Close() // FileListener made a copy
+		if err != nil {
+			return found, fmt.Errorf("inherited socket %d: %v", 3+i, err)
+		}
+		found[roles[i]] = l
+	}
+	return found, nil
+}
+
+// limited is a listener with at most so many open connections. Further ones
+// wait in the kernel's queue.
+type limited struct {
+	net.Listener
+	slots  chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func limit(l net.Listener, n int) *limited {
+	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+}
+
+// Accept waits for a free slot first.
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitedConn{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close also wakes an Accept that waits for a slot.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	free func()
+}
+
+// Close gives the slot back, once.
+func (c *limitedConn) Close() error {
+	defer c.free()
+	return c.Conn.Close()
+}

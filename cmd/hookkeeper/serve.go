@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper"
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/sqlite"
+)
+
+type serveCmd struct {
+	configFlags
+	Database       string   `help:"Where events are kept: sqlite:PATH." placeholder:"URL"`
+	Listen         string   `help:"Address for senders; default :8080." placeholder:"ADDR"`
+	OperatorListen string   `help:"Address for operators; default 127.0.0.1:8081." placeholder:"ADDR"`
+	Role           []string `help:"What this node does: all, receive, work, operate." enum:"all,receive,work,operate" default:"all"`
+	LogFormat      string   `help:"text or json." enum:"text,json," default:"" placeholder:"FORMAT"`
+	LogLevel       string   `help:"debug, info, warn or error." enum:"debug,info,warn,error," default:"" placeholder:"LEVEL"`
+	PrintConfig    bool     `help:"Show the effective configuration, secrets masked, and end."`
+}
+
+// Run serves until the context ends.
+func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
+	c, p := loadConfig(cmd.Config, a.env)
+	cmd.override(c)
+	c.checkServe(&p)
+	if !slices.Equal(cmd.Role, []string{"all"}) {
+		p.add("role %v: a SQLite database has one process, which does everything: use --role all", cmd.Role)
+	}
+	sources := c.build(&p)
+	if cmd.PrintConfig {
+		if len(p) > 0 {
+			return errors.Join(p...)
+		}
+		return printConfig(a.stdout, c)
+	}
+	if len(p) == 0 {
+		checkFolder(sqlitePath(c.Database), &p)
+	}
+	doors := openListeners(a.env, c.Listen, c.OperatorListen, &p)
+	defer doors.close()
+	if doors.operator != nil && !c.OperatorToken.set && !isLoopback(doors.operator.Addr().String()) &&
+		isLoopback(c.OperatorListen) {
+		p.add("operator listener %s was handed over, is not loopback, and no operator token is set: "+
+			"set HOOKKEEPER_OPERATOR_TOKEN", doors.operator.Addr())
+	}
+	if len(p) > 0 {
+		return errors.Join(p...)
+	}
+	log, err := newLogger(a.stderr, c)
+	if err != nil {
+		return err
+	}
+	n := node{config: c, sources: sources, doors: doors, log: log, wait: lockWait}
+	return n.run(ctx, func(context.Context) {})
+}
+
+// override lays the flags over file and environment.
+func (cmd *serveCmd) override(c *config) {
+	for _, f := range []struct {
+		flag string
+		into *string
+	}{
+		{cmd.Database, &c.Database}, {cmd.Listen, &c.Listen}, {cmd.OperatorListen, &c.OperatorListen},
+		{cmd.LogFormat, &c.LogFormat}, {cmd.LogLevel, &c.LogLevel},
+	} {
+		if f.flag != "" {
+			*f.into = f.flag
+		}
+	}
+}
+
+// checkFolder finds out before anything is opened whether the database can be
+// written where it is to be.
+func checkFolder(path string, p *problems) {
+	folder := filepath.Dir(path)
+	probe, err := os.CreateTemp(folder, ".hookkeeper-*")
+	if err != nil {
+		p.add("database %s: its folder cannot be written: %v", path, errors.Unwrap(err))
+		return
+	}
+	_ = probe.Close()           // nothing was written
+	_ = os.Remove(probe.Name()) // at worst an empty file stays
+}
+
+// newLogger makes the log. Every record is one line, whatever its values hold.
+func newLogger(w io.Writer, c *config) (*slog.Logger, error) {
+	level, err := logLevel(c.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(jsonLines{w}, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, options)), nil // quotes what is not printable
+}
+
+// jsonLines escapes what slog's JSON leaves as it is and a terminal obeys.
+type jsonLines struct{ w io.Writer }
+
+func (j jsonLines) Write(line []byte) (int, error) {
+	end := len(line)
+	if end > 0 && line[end-1] == '\n' {
+		end--
+	}
+	if _, err := j.w.Write(append(escapeJSON(line[:end:end]), '\n')); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// lockWait is how long a starting server waits for the one before it, which has
+// three seconds to let go of the file.
+const lockWait = 3500 * time.Millisecond
+
+// node is a server with everything it stands on.
+type node struct {
+	config  *config
+	sources []hook.Source
+	doors   *listeners
+	log     *slog.Logger
+	wait    time.Duration // for another process to let go of the database
+}
+
+// run opens the store, serves until ctx ends, and closes the store.
+func (n *node) run(ctx context.Context, started func(context.Context)) (err error) {
+	for _, warning := range n.config.warnings {
+		n.log.Warn(warning)
+	}
+	path := sqlitePath(n.config.Database)
+	store, err := sqlite.Open(path, sqlite.Options{LockWait: n.wait})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	keeper, err := hookkeeper.New(n.keeperConfig(store))
+	if err != nil {
+		return err
+	}
+	s := &server{keeper: keeper, doors: n.doors, log: n.log}
+	names := make([]string, len(n.sources))
+	for i, source := range n.sources {
+		names[i] = source.Name()
+	}
+	n.log.Info("serving", "public", n.doors.public.Addr().String(),
+		"operator", n.doors.operator.Addr().String(), "database", n.config.Database, "sources", names)
+	return s.serve(ctx, started)
+}
+
+func (n *node) keeperConfig(store hook.Store) hookkeeper.Config {
+	c := n.config
+	k := hookkeeper.Config{
+		Store: store, Sources: n.sources, Logger: n.log,
+		Handlers: append(c.routes(n.log), testRoutes(store)...),
+		Lease:    c.Work.Lease, Limit: c.Work.Limit, BackoffBase: c.Work.BackoffBase,
+		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,
+		Slots: c.Work.Slots, Attempts: c.Work.Attempts,
+		KeepHints: c.KeepHints, KeepBodies: c.KeepBodies,
+		Grace:       stopGrace,
+		OpenMetrics: isLoopback(n.doors.operator.Addr().String()), Node: nodeName(),
+	}
+	if c.OperatorToken.set {
+		k.Tokens = []string{c.OperatorToken.value}
+	}
+	return k
+}
+
+// nodeName names this process to operators.
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper"
+)
+
+// Limits of both listeners. A sender waits 3 s at the shortest for an answer,
+// so a header that takes 5 s to arrive is none of theirs.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 75 * time.Second // longer than the usual proxy's 60 s
+	maxHeaderBytes    = 16 << 10
+
+	// stopGrace is what requests and handlers have at a stop, both at the same
+	// time, so that the next process finds the database free within 3 s.
+	stopGrace = 2 * time.Second
+)
+
+// server is a keeper behind its two listeners.
+type server struct {
+	keeper *hookkeeper.Keeper
+	doors  *listeners
+	log    *slog.Logger
+
+	begun, answered atomic.Int64
+}
+
+// serve runs until ctx ends, then drains: no new deliveries and no new jobs, two
+// seconds for those in flight. started is called once both doors are open.
+func (s *server) serve(ctx context.Context, started func(context.Context)) error {
+	public := s.httpServer(s.count(s.keeper))
+	operator := s.httpServer(s.keeper.Operator())
+	failed := make(chan error, 3)
+	go func() { failed <- served(public.Serve(limit(s.doors.public, maxConnections))) }()
+	go func() { failed <- served(operator.Serve(limit(s.doors.operator, maxConnections))) }()
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	worked := make(chan error, 1)
+	go func() { worked <- s.keeper.Run(work) }()
+
+	startedCtx, stopStarted := context.WithCancel(ctx)
+	defer stopStarted()
+	startedDone := make(chan struct{})
+	go func() { defer close(startedDone); started(startedCtx) }()
+
+	var err error
+	running := true
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping", "grace", stopGrace.String())
+	case err = <-failed:
+	case err = <-worked:
+		running = false
+		if err == nil {
+			err = errors.New("the workers ended by themselves")
+		}
+	}
+	stopStarted()
+	<-startedDone
+	s.keeper.Drain()
+	stopWork()
+	s.shut(public, operator)
+	if running {
+		// A stop in the first moments cuts Run while it writes its routes; the
+		// next start writes them.
+		if ended := <-worked; !errors.Is(ended, context.Canceled) {
+			err = errors.Join(err, ended)
+		}
+	}
+	s.log.Info("stopped", "handled", s.begun.Load(), "answered", s.answered.Load())
+	return err
+}
+
+// served drops the error by which an http.Server says that it was shut.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// shut gives requests in flight their grace, both doors at once, then cuts.
+func (s *server) shut(servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	done := make(chan struct{})
+	for _, one := range servers {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			if one.Shutdown(ctx) != nil {
+				_ = one.Close() // cuts what is left; there is nobody to tell
+			}
+		}()
+	}
+	for range servers {
+		<-done
+	}
+}
+
+func (s *server) httpServer(h http.Handler) *http.Server {
+	var plain http.Protocols
+	plain.SetHTTP1(true) // h2c stays off
+	return &http.Server{
+		Handler: h, Protocols: &plain, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// count notes every request begun and answered, for the last line of the log:
+// after a clean stop the two are equal.
+func (s *server) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.begun.Add(1)
+		next.ServeHTTP(w, r)
+		s.answered.Add(1)
+	})
+}
+
+// addressOf gives the address under which this machine reaches a listener.
+func addressOf(l net.Listener) string {
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return l.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
