@@ -75,4 +75,5 @@ type QuarantineError struct {
 	Detail string // for people; never a value from the body
 }
 
+// Error is the reason and what was found.
 func (e *QuarantineError) Error() string { return string(e.Reason) + ": " + e.Detail }

@@ -95,6 +95,7 @@ type UnverifiedError struct {
 	Detail string // for the operator: what was compared; never a secret or a signature
 }
 
+// Error is the reason and, for the operator, what was compared.
 func (e *UnverifiedError) Error() string {
 	if e.Detail == "" {
 		return fmt.Sprintf("not verified: %s", e.Reason)

@@ -55,6 +55,9 @@ type Keeping interface {
 	// every handler that wants an event, by Replay too.
 	SetRoutes(ctx context.Context, routes []Route) error
 	Sweep(ctx context.Context, rules SweepRules) (SweepReport, error)
+	// Ready returns nil when the database can be written and its schema is
+	// current, and otherwise says why not.
+	Ready(ctx context.Context) error
 }
 
 // SweepRules are the limits that a sweep enforces.
@@ -80,8 +83,6 @@ type Store interface {
 	Ledger
 	Applier
 	Keeping
-	// Ready returns nil when the database can be written and its schema is
-	// current, and otherwise says why not.
-	Ready(ctx context.Context) error
+	// Close ends all work of the store; what was answered nil stays.
 	Close() error
 }

@@ -189,7 +189,8 @@ func (b *bench) list(f hook.Filter) []*hook.EventInfo {
 // order, with attempts that only grow and ends only under the current attempt.
 func CheckLedger(t *testing.T, store hook.Store) {
 	t.Helper()
-	r, err := store.Sweep(t.Context(), hook.SweepRules{Ledger: true})
+	ctx := context.Background() // also in a cleanup, where t.Context has ended
+	r, err := store.Sweep(ctx, hook.SweepRules{Ledger: true})
 	if err != nil || !r.Checked || r.Imbalance != 0 {
 		t.Errorf("ledger: checked %v, off by %d, error %v", r.Checked, r.Imbalance, err)
 	}
@@ -204,7 +205,7 @@ func CheckLedger(t *testing.T, store hook.Store) {
 	}
 	jobs := map[job]at{}
 	var order int64
-	err = store.History(t.Context(), func(l hook.HistoryLine) error {
+	err = store.History(ctx, func(l hook.HistoryLine) error {
 		if l.Recomputed != "" && l.Recomputed != l.SHA256 {
 			t.Errorf("%s: stored bytes hash to %s, recorded %s", l.Key, l.Recomputed, l.SHA256)
 		}

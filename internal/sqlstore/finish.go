@@ -21,13 +21,11 @@ type Ending struct {
 	place      int
 }
 
-// Done ends a job; the engine runs the effect between BeginDone and Done, in
-// the same transaction. If the process dies before the commit, neither effect
-// nor end exist, the lease lapses and the job is worked again; after it both
-// exist.
-//
 // BeginDone takes the job out of the queue if this attempt still owns it, else
-// it returns ErrLeaseLost and the transaction must write nothing.
+// it returns ErrLeaseLost and the transaction must write nothing. The engine
+// runs the effect between BeginDone and Done, in the same transaction. If the
+// process dies before the commit, neither effect nor end exist, the lease
+// lapses and the job is worked again; after it both exist.
 func (c *Core) BeginDone(ctx context.Context, tx Tx, job *hook.Job) (*Ending, error) {
 	fence, args := `id = $1 AND attempt = $2 AND state = 'running'`, []any{job.ID, job.Attempt}
 	if fault.Mutant("no_fence") {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -28,7 +29,7 @@ type Entry struct {
 func NewEntry(d hook.Delivery, id hook.Identity, handlers []string) *Entry {
 	e := &Entry{Delivery: d, Identity: id, SHA256: sha256.Sum256(d.Body), headers: encodeHeader(d.Header)}
 	if e.Identity.Key == "" {
-		e.Identity.Key = fmt.Sprintf("sha256:%x", e.SHA256)
+		e.Identity.Key = hex.EncodeToString(e.SHA256[:])
 	}
 	if id.Quarantine == "" {
 		e.Handlers = handlers
@@ -51,13 +52,12 @@ type eventKey struct{ source, mode, key string }
 // group is all entries of one batch that carry one key: the first of them is
 // the event if the key is new.
 type group struct {
-	first   *Entry
-	more    []*Entry
-	seq     int64 // of the event, once known
-	fresh   bool
-	stored  [sha256.Size]byte // sha256 of the event's bytes
-	gone    bool              // folded into another row: write nothing more
-	keepNew bool
+	first  *Entry
+	more   []*Entry
+	seq    int64 // of the event, once known
+	fresh  bool
+	stored [sha256.Size]byte // sha256 of the event's bytes
+	gone   bool              // folded into another row: write nothing more
 }
 
 // Record writes a batch. The claim on a key is the unique insert itself: no

@@ -1,0 +1,17 @@
+package sqlstore
+
+// HotStatements are the statements that run for every delivery or claim, each
+// with the index that it must use.
+func HotStatements() map[string]string {
+	return map[string]string{
+		"jobs_head":      occupiedSQL(3),
+		"jobs_line":      promoteSQL,
+		"jobs_waiting":   wakeSQL,
+		"jobs_aside":     asideSQL,
+		"jobs_hold":      holdSQL,
+		"jobs_due":       claimSQL,
+		"jobs_leased":    lapsedSQL,
+		"jobs_due x2":    dueSQL,
+		"event_keys_key": `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(1, 2, 11) + upsertKeys,
+	}
+}
