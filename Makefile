@@ -1,0 +1,50 @@
+# hookkeeper. `make` lists everything; each target also installs what it needs.
+
+SHELL := /bin/bash
+GO ?= go
+export CGO_ENABLED = 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/hookkeeper ## the binary, bin/hookkeeper
+
+.PHONY: bin/hookkeeper
+bin/hookkeeper:
+	@$(GO) build -trimpath -ldflags "-s -w" -o bin/hookkeeper ./cmd/hookkeeper
+
+.PHONY: run
+run: build ## build and start hookkeeper dev: receives on :8080, operators on :8081
+	@exec bin/hookkeeper dev
+
+.PHONY: test
+test: check oracles crash ## everything: check, the senders' own SDKs, and the crash tests
+	@echo "all tests passed"
+
+.PHONY: check
+check: ## format, vet, staticcheck, house rules, unit tests with and without the race detector, fuzzing
+	@scripts/check
+
+.PHONY: crash
+crash: ## kills, stops and known mistakes against the built binary
+	@scripts/crash
+
+.PHONY: oracles
+oracles: ## deliveries signed by the senders' own SDKs
+	@scripts/oracles
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 10s)
+	@scripts/fuzz
+
+.PHONY: bench
+bench: ## benchmarks of verification and of the store, each beside its limit
+	$(GO) test -run '^$$' -bench . -benchmem ./source ./sqlite
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we use (needs the network)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

@@ -1,0 +1,135 @@
+package hookkeeper_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/hookkeeper/hookkeeper"
+
+// room is one row of the floor plan: what a package may import. docs/floorplan.md
+// shows the same table with its reasons.
+type room struct {
+	floor  int
+	ours   []string
+	others []string
+}
+
+var plan = map[string]room{
+	"hook":               {0, nil, nil},
+	"internal/fault":     {0, nil, nil},
+	"source":             {1, []string{"hook"}, []string{"github.com/tidwall/gjson"}},
+	"hooktest":           {1, []string{"hook", "source"}, []string{"github.com/google/go-cmp"}},
+	"internal/history":   {1, []string{"hook"}, nil},
+	"internal/ingest":    {1, []string{"hook", "internal/fault"}, nil},
+	"internal/worker":    {1, []string{"hook", "internal/fault"}, nil},
+	"internal/dashboard": {1, []string{"hook"}, nil},
+	"internal/sqlstore":  {1, []string{"hook", "internal/fault"}, nil},
+	"sqlite":             {2, []string{"hook", "internal/sqlstore", "internal/fault"}, []string{"modernc.org/sqlite"}},
+	"internal/dev":       {2, []string{"hook", "source", "forward"}, []string{"github.com/tidwall/gjson"}},
+	"internal/torture":   {2, []string{"hook", "internal/history"}, nil},
+	".": {2, []string{"hook", "internal/ingest", "internal/worker", "internal/dashboard", "internal/fault"},
+		[]string{"github.com/prometheus/client_golang"}},
+	"cmd/hookkeeper": {3, []string{".", "hook", "source", "sqlite", "internal/dev", "internal/torture"},
+		[]string{"github.com/alecthomas/kong", "github.com/goccy/go-yaml"}},
+}
+
+// sideways are the exceptions to "imports only go down": the test package signs
+// with the senders' own code.
+var sideways = map[[2]string]bool{{"hooktest", "source"}: true}
+
+type pkg struct {
+	ImportPath string
+	Name       string
+	Imports    []string
+	Standard   bool
+}
+
+func TestFloorplan(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		if name == "" {
+			name = "."
+		}
+		if strings.HasPrefix(name, "examples/") {
+			continue // small mains may use any public package
+		}
+		row, ok := plan[name]
+		if !ok {
+			t.Errorf("%s has no row in the floor plan", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			checkImport(t, name, row, imp)
+		}
+	}
+}
+
+func checkImport(t *testing.T, name string, row room, imp string) {
+	t.Helper()
+	if imp == module || strings.HasPrefix(imp, module+"/") {
+		other := strings.TrimPrefix(strings.TrimPrefix(imp, module), "/")
+		if other == "" {
+			other = "."
+		}
+		if !contains(row.ours, other) {
+			t.Errorf("%s imports %s, which is not in its row", name, other)
+		} else if plan[other].floor >= row.floor && !sideways[[2]string{name, other}] {
+			t.Errorf("%s on floor %d imports %s on floor %d: imports only go down", name, row.floor, other, plan[other].floor)
+		}
+		if other == "hooktest" {
+			t.Errorf("%s imports hooktest outside a test", name)
+		}
+		return
+	}
+	first, _, _ := strings.Cut(imp, "/")
+	if !strings.Contains(first, ".") {
+		if name != "hooktest" && (imp == "testing" || imp == "net/http/httptest") {
+			t.Errorf("%s imports %s outside a test", name, imp)
+		}
+		return
+	}
+	for _, allowed := range row.others {
+		if imp == allowed || strings.HasPrefix(imp, allowed+"/") {
+			return
+		}
+	}
+	t.Errorf("%s imports %s, which is not in its row", name, imp)
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Name,Imports,Standard", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []pkg
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		list = append(list, p)
+	}
+	if len(list) < 10 {
+		t.Fatalf("go list found only %d packages", len(list))
+	}
+	return list
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
