@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -48,6 +49,10 @@ type Config struct {
 	OpenMetrics bool
 }
 
+// DefaultAttempts is how often an attempt may fail or be lost, over about three
+// days, before its job is dead.
+const DefaultAttempts = 12
+
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = discard()
@@ -60,6 +65,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepHints == 0 {
 		c.KeepHints = 24 * time.Hour
+	}
+	if c.Attempts == 0 {
+		c.Attempts = DefaultAttempts
+	}
+	c.Handlers = slices.Clone(c.Handlers)
+	for i := range c.Handlers {
+		if c.Handlers[i].MaxAttempts == 0 {
+			c.Handlers[i].MaxAttempts = c.Attempts
+		}
 	}
 	if c.MaxBytesInFlight == 0 {
 		c.MaxBytesInFlight = ingest.MemoryLimit() / 8

@@ -52,6 +52,9 @@ type Route struct {
 	// effects that are one short statement; if one of a batch fails, each is
 	// run again alone.
 	Batch bool
+	// MaxAttempts is how often an attempt may fail or be lost before the job is
+	// dead; zero means the worker's default.
+	MaxAttempts int
 	// Trust lists the kinds of evidence that the handler takes. Empty means
 	// all, hints included: a handler must look at Event.Trust before it
 	// believes a body.

@@ -104,6 +104,9 @@ type base struct {
 	warnings []string
 }
 
+// Sender is the name of the sender, as a configuration spells it.
+func (b *base) Sender() string { return b.config.Sender }
+
 // traits are what distinguishes senders in their settings.
 type traits struct {
 	window   time.Duration // default tolerance; zero: none

@@ -200,7 +200,8 @@ func worst(jobs []hook.JobInfo) hook.State {
 
 func (c *Core) openJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo) error {
 	rows, err := tx.QueryContext(ctx, `SELECT j.handler, j.state, j.generation, j.attempt, j.next_at, j.last_error,
-			a.started_at, a.ended_at
+			a.started_at, a.ended_at,
+			coalesce((SELECT max_attempts FROM routes WHERE name = j.handler), 0)
 		FROM jobs j LEFT JOIN attempts a ON a.seq = j.seq AND a.handler = j.handler AND a.generation = j.generation
 			AND a.attempt = j.attempt
 		WHERE j.seq = $1 ORDER BY j.handler`, seq)
@@ -213,7 +214,7 @@ func (c *Core) openJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo
 		var next, started, finished sql.NullInt64
 		var cause sql.NullString
 		if err := rows.Scan(&j.Handler, (*string)(&j.State), &j.Generation, &j.Attempt, &next, &cause,
-			&started, &finished); err != nil {
+			&started, &finished, &j.MaxAttempts); err != nil {
 			return fmt.Errorf("list jobs: %w", err)
 		}
 		j.StartedAt = timePtr(started)
@@ -232,7 +233,9 @@ func (c *Core) openJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo
 }
 
 func (c *Core) doneJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo) error {
-	rows, err := tx.QueryContext(ctx, `SELECT a.handler, a.generation, a.attempt, a.started_at, a.ended_at FROM attempts a
+	rows, err := tx.QueryContext(ctx, `SELECT a.handler, a.generation, a.attempt, a.started_at, a.ended_at,
+			coalesce((SELECT max_attempts FROM routes WHERE name = a.handler), 0)
+		FROM attempts a
 		WHERE a.seq = $1 AND a.outcome = 'done'
 		  AND a.generation = (SELECT max(generation) FROM attempts WHERE seq = a.seq AND handler = a.handler)
 		ORDER BY a.handler`, seq)
@@ -247,7 +250,7 @@ func (c *Core) doneJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo
 	for rows.Next() {
 		j := hook.JobInfo{State: hook.StateDone}
 		var started, finished sql.NullInt64
-		if err := rows.Scan(&j.Handler, &j.Generation, &j.Attempt, &started, &finished); err != nil {
+		if err := rows.Scan(&j.Handler, &j.Generation, &j.Attempt, &started, &finished, &j.MaxAttempts); err != nil {
 			return fmt.Errorf("list done jobs: %w", err)
 		}
 		if open[j.Handler] {

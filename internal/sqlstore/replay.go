@@ -234,9 +234,11 @@ func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route) error 
 		for i, t := range r.Trust {
 			trust[i] = string(t)
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO routes (name, source, types, trust, since) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (name) DO UPDATE SET source = excluded.source, types = excluded.types, trust = excluded.trust`,
-			r.Name, r.Source, r.Types, strings.Join(trust, ","), c.now())
+		_, err := tx.ExecContext(ctx, `INSERT INTO routes (name, source, types, trust, since, max_attempts)
+			VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (name) DO UPDATE SET source = excluded.source, types = excluded.types, trust = excluded.trust,
+				max_attempts = excluded.max_attempts`,
+			r.Name, r.Source, r.Types, strings.Join(trust, ","), c.now(), r.MaxAttempts)
 		if err != nil {
 			return fmt.Errorf("write routes: %w", err)
 		}

@@ -144,7 +144,7 @@ func (a *attempt) fail(err error, began time.Time) {
 	case errors.Is(err, hook.ErrNotYet):
 		cause.Text = fmt.Sprintf("waited %s for what never came: %s", cfg.MaxWaiting, cause.Text)
 		outcome, end = "dead", queue.Bury(ctx, a.job, cause)
-	case hook.Permanent(err) || a.job.Failed+1 >= cfg.Attempts:
+	case hook.Permanent(err) || a.job.Failed+1 >= a.lane.attempts():
 		outcome, end = "dead", queue.Bury(ctx, a.job, cause)
 	default:
 		outcome, end = "retrying", queue.Retry(ctx, a.job, a.delay(err), cause)

@@ -118,6 +118,14 @@ func newLane(cfg *Config, route *hook.Route) *lane {
 		running: map[*attempt]struct{}{}}
 }
 
+// attempts is how often an attempt may fail before the job is dead.
+func (l *lane) attempts() int {
+	if l.route.MaxAttempts > 0 {
+		return l.route.MaxAttempts
+	}
+	return l.cfg.Attempts
+}
+
 func (l *lane) wake() { signal(l.woken) }
 
 func signal(c chan struct{}) {
@@ -130,12 +138,10 @@ func signal(c chan struct{}) {
 // idle is how many jobs the lane may claim now. A handler that has left twice
 // its slots hanging is claimed for no more: the process would fill up with it.
 func (l *lane) idle() int {
-	if int(l.abandoned.Load()) >= 2*l.cfg.Slots {
-		return 0
-	}
+	hanging := int(l.abandoned.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.cfg.Slots - len(l.running)
+	return min(l.cfg.Slots, 2*l.cfg.Slots-hanging) - len(l.running)
 }
 
 func (l *lane) run(ctx context.Context) {
@@ -178,7 +184,7 @@ func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
 		return 0
 	}
 	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room,
-		MaxAttempts: l.cfg.Attempts, Node: l.cfg.Node})
+		MaxAttempts: l.attempts(), Node: l.cfg.Node})
 	if err != nil {
 		if ctx.Err() == nil {
 			l.cfg.Logger.Error("claim", "handler", l.route.Name, "error", err)

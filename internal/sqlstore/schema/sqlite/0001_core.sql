@@ -137,7 +137,8 @@ CREATE TABLE routes (
     source TEXT NOT NULL,
     types  TEXT NOT NULL,
     trust  TEXT NOT NULL,
-    since  INTEGER NOT NULL
+    since  INTEGER NOT NULL,
+    max_attempts INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- A ring: the oldest notes of a source go when it holds more than 16 MiB.
