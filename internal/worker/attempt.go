@@ -140,14 +140,14 @@ func (a *attempt) fail(err error, began time.Time) {
 		outcome, end = "released", queue.Release(ctx, a.job)
 	case errors.Is(err, hook.ErrNotYet) && !a.waitedTooLong():
 		cause.Wait = true
-		outcome, end = "waiting", queue.Retry(ctx, a.job, a.delay(err), cause)
+		outcome, end = "waiting", a.later(err, cause)
 	case errors.Is(err, hook.ErrNotYet):
 		cause.Text = fmt.Sprintf("waited %s for what never came: %s", cfg.MaxWaiting, cause.Text)
 		outcome, end = "dead", queue.Bury(ctx, a.job, cause)
 	case hook.Permanent(err) || a.job.Failed+1 >= a.lane.attempts():
 		outcome, end = "dead", queue.Bury(ctx, a.job, cause)
 	default:
-		outcome, end = "retrying", queue.Retry(ctx, a.job, a.delay(err), cause)
+		outcome, end = "retrying", a.later(err, cause)
 	}
 	switch {
 	case errors.Is(end, hook.ErrLeaseLost):
@@ -164,6 +164,17 @@ func (a *attempt) fail(err error, began time.Time) {
 			"attempt", a.job.Attempt, "outcome", outcome, "error", firstLine(err))
 	}
 	a.report(outcome, began)
+}
+
+// later puts the job back and looks again when it is due, if that is sooner than
+// the next poll.
+func (a *attempt) later(err error, cause hook.Cause) error {
+	after := a.delay(err)
+	end := a.lane.cfg.Queue.Retry(context.WithoutCancel(a.ctx), a.job, after, cause)
+	if end == nil && after < a.lane.cfg.Poll {
+		time.AfterFunc(after+time.Millisecond, a.lane.wake)
+	}
+	return end
 }
 
 func (a *attempt) report(outcome string, began time.Time) {
