@@ -15,6 +15,7 @@ func ExerciseStore(t *testing.T, open func(t *testing.T, clock *Clock) hook.Stor
 	for _, suite := range suites {
 		for name, f := range suite {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				b := setUp(t, open)
 				f(b)
 				CheckLedger(t, b.store)
