@@ -1,0 +1,193 @@
+package hookkeeper_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper"
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/hooktest"
+	"github.com/hookkeeper/hookkeeper/source"
+	"github.com/hookkeeper/hookkeeper/sqlite"
+)
+
+const (
+	testSecret = "whsec_a_secret_for_tests_only"
+	testToken  = "an-operator-token-for-tests"
+)
+
+func openStore(t *testing.T) *hooktest.Faulty {
+	t.Helper()
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &hooktest.Faulty{Store: s}
+}
+
+var nothing = hook.HandlerFunc(func(context.Context, *hook.Event) (hook.Effect, error) { return nil, nil })
+
+// New names every problem at once and opens nothing.
+func TestNewRefusesDangerousEmptiness(t *testing.T) {
+	_, err := hookkeeper.New(hookkeeper.Config{})
+	for _, want := range []string{"no store", "no sources"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("an empty configuration: %v, want %q", err, want)
+		}
+	}
+	store := openStore(t)
+	for name, c := range map[string]struct {
+		cfg  hookkeeper.Config
+		want string
+	}{
+		"empty secret":    {hookkeeper.Config{Sources: []hook.Source{source.Stripe("stripe", "")}}, "stripe"},
+		"no secret":       {hookkeeper.Config{Sources: []hook.Source{source.GitHub("github")}}, "github"},
+		"placeholder":     {hookkeeper.Config{Sources: []hook.Source{source.Stripe("stripe", "whsec_")}}, "secrets"},
+		"bad name":        {hookkeeper.Config{Sources: []hook.Source{source.Stripe("Stripe!", testSecret)}}, "a-z"},
+		"twice":           {hookkeeper.Config{Sources: []hook.Source{source.Stripe("s", testSecret), source.Stripe("s", testSecret)}}, "twice"},
+		"negative":        {hookkeeper.Config{Lease: -1}, "Lease"},
+		"short token":     {hookkeeper.Config{Tokens: []string{"short"}}, "token"},
+		"handler twice":   {hookkeeper.Config{Handlers: []hook.Route{{Name: "h", Handler: nothing}, {Name: "h", Handler: nothing}}}, "twice"},
+		"no handler":      {hookkeeper.Config{Handlers: []hook.Route{{Name: "h"}}}, "no Handler"},
+		"unnamed handler": {hookkeeper.Config{Handlers: []hook.Route{{Handler: nothing}}}, "a name has"},
+	} {
+		c.cfg.Store = store
+		if c.cfg.Sources == nil {
+			c.cfg.Sources = []hook.Source{source.Stripe("stripe", testSecret)}
+		}
+		_, err := hookkeeper.New(c.cfg)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), testSecret) {
+			t.Errorf("%s: got %v, want it refused with %q and no secret", name, err, c.want)
+		}
+	}
+	if _, err := hookkeeper.New(hookkeeper.Config{Store: store, Sources: []hook.Source{source.Toss("toss")}}); err != nil {
+		t.Errorf("Toss without a security key must start: %v", err)
+	}
+}
+
+func get(t *testing.T, h http.Handler, path, token string) (int, string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	text, _ := io.ReadAll(w.Body)
+	return w.Code, string(text)
+}
+
+func TestWholeWay(t *testing.T) {
+	done := make(chan struct{}, 1)
+	k, err := hookkeeper.New(hookkeeper.Config{
+		Store: openStore(t), Sources: []hook.Source{source.Stripe("stripe", testSecret)}, Tokens: []string{testToken},
+		Handlers: []hook.Route{{Name: "h", Source: "stripe", Types: "invoice.*", Handler: hook.HandlerFunc(
+			func(context.Context, *hook.Event) (hook.Effect, error) {
+				return func(context.Context, hook.Tx) error { done <- struct{}{}; return nil }, nil
+			})}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- k.Run(ctx) }()
+
+	body := `{"id":"evt_1","object":"event","type":"invoice.paid","livemode":true}`
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/hooks/stripe", strings.NewReader(body))
+	if err := source.Stripe("stripe", testSecret).Sign(r.Header, []byte(body), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	k.ServeHTTP(w, r)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"status":"recorded"`) {
+		t.Fatalf("delivery: %d %s", w.Code, w.Body)
+	}
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the effect never ran")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if code, text := get(t, k.Operator(), "/api/v1/events?state=done", testToken); code != 200 || !strings.Contains(text, `"evt_1"`) {
+		t.Errorf("events: %d %s", code, text)
+	}
+	checkMetrics(t, k)
+}
+
+// checkMetrics holds the names of the contract.
+func checkMetrics(t *testing.T, k *hookkeeper.Keeper) {
+	t.Helper()
+	if code, _ := get(t, k.Operator(), "/metrics", ""); code != 401 {
+		t.Errorf("metrics without a token: %d", code)
+	}
+	_, text := get(t, k.Operator(), "/metrics", testToken)
+	for _, want := range []string{
+		`hookkeeper_deliveries_total{outcome="recorded",source="stripe"} 1`,
+		`hookkeeper_ack_seconds_count{source="stripe"} 1`,
+		`hookkeeper_attempts_total{handler="h",outcome="done"} 1`,
+		`hookkeeper_handler_seconds_count{handler="h"} 1`,
+		`hookkeeper_source_last_event_timestamp_seconds{source="stripe"}`,
+		`hookkeeper_ledger_imbalance 0`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	store := openStore(t)
+	k, err := hookkeeper.New(hookkeeper.Config{Store: store, Sources: []hook.Source{source.Stripe("stripe", testSecret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/other": 404, "/metrics": 404, "/api/v1/events": 404} {
+		if code, text := get(t, k, path, ""); code != want {
+			t.Errorf("%s on the public side: %d %s, want %d", path, code, text, want)
+		}
+	}
+	k.Drain()
+	k.Drain()
+	if code, text := get(t, k, "/readyz", ""); code != 503 || !strings.Contains(text, "shutting down") {
+		t.Errorf("readyz while draining: %d %s", code, text)
+	}
+	if code, _ := get(t, k, "/healthz", ""); code != 200 {
+		t.Errorf("healthz while draining: %d", code)
+	}
+}
+
+func TestReadySaysWhyNot(t *testing.T) {
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := hookkeeper.New(hookkeeper.Config{Store: s, Sources: []hook.Source{source.Stripe("stripe", testSecret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := get(t, k, "/readyz", ""); code != 503 || !strings.Contains(text, "closed") {
+		t.Errorf("readyz without a store: %d %s", code, text)
+	}
+	if err := k.Run(t.Context()); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("run without a store: %v", err)
+	}
+}
