@@ -38,17 +38,16 @@ type op struct {
 var errClosed = errors.New("the store is closed")
 
 // write is the writer goroutine: the only one that changes the file. While one
-// batch commits, the next one gathers. Deliveries go first, so that no effect
-// and no queue makes a sender wait for more than one transaction.
+// batch commits, the next one gathers. Deliveries and work take turns, a
+// transaction each: no queue makes a sender wait for more than one of them, and
+// no stream of deliveries keeps the work from its turn.
 func (s *Store) write() {
 	defer close(s.stopped)
 	for {
 		s.keepNumbers()
-		select {
-		case p := <-s.records:
-			s.recordBatch(p)
+		busy := s.turn()
+		if busy {
 			continue
-		default:
 		}
 		select {
 		case p := <-s.records:
@@ -56,12 +55,30 @@ func (s *Store) write() {
 		case o := <-s.ops:
 			s.perform(o)
 		case <-s.stop:
-			if len(s.records) == 0 && len(s.ops) == 0 {
-				s.lastWords()
-				return
+			// Nothing is sent after stop; what was sent before is done first.
+			for s.turn() {
 			}
+			s.lastWords()
+			return
 		}
 	}
+}
+
+// turn does one transaction of each kind that is waiting.
+func (s *Store) turn() (busy bool) {
+	select {
+	case p := <-s.records:
+		s.recordBatch(p)
+		busy = true
+	default:
+	}
+	select {
+	case o := <-s.ops:
+		s.perform(o)
+		busy = true
+	default:
+	}
+	return busy
 }
 
 // lastWords writes the rejections that are still in memory.

@@ -119,7 +119,7 @@ func (c *config) routes(log *slog.Logger) []hook.Route {
 	// One route has one pattern of each; together they may take more than the
 	// pairs say, so the handler looks again.
 	return []hook.Route{{
-		Name: logHandlerName, Source: strings.Join(sources, ","), Types: strings.Join(types, ","),
+		Name: logHandlerName, Batch: true, Source: strings.Join(sources, ","), Types: strings.Join(types, ","),
 		Handler: logHandler{log: log, sources: sources, types: types},
 	}}
 }

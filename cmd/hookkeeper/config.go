@@ -71,7 +71,7 @@ func defaults() *config {
 		LogFormat: "text", LogLevel: "info",
 		Sources: map[string]*sourceConfig{}, Handlers: map[string][]string{},
 		Work: workConfig{
-			Lease: 30 * time.Second, Limit: time.Minute, Slots: 8, Attempts: 12,
+			Lease: 30 * time.Second, Limit: time.Minute, Attempts: 12, // slots: the worker's
 			BackoffBase: 10 * time.Second, BackoffMax: 12 * time.Hour, Waiting: 72 * time.Hour,
 		},
 		KeepHints: 24 * time.Hour, // bodies of events are kept for ever

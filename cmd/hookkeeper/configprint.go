@@ -77,14 +77,17 @@ func (s *sourceConfig) printed() yaml.MapSlice {
 }
 
 func (w workConfig) printed() yaml.MapSlice {
-	return yaml.MapSlice{
+	out := yaml.MapSlice{
 		{Key: "lease", Value: w.Lease.String()},
 		{Key: "limit", Value: w.Limit.String()},
-		{Key: "slots", Value: w.Slots},
 		{Key: "attempts", Value: w.Attempts},
 		{Key: "backoff", Value: yaml.MapSlice{
 			{Key: "base", Value: w.BackoffBase.String()}, {Key: "max", Value: w.BackoffMax.String()},
 		}},
 		{Key: "waiting", Value: w.Waiting.String()},
 	}
+	if w.Slots > 0 { // else the worker's own: 8, or 64 where effects share a commit
+		out = append(out, yaml.MapItem{Key: "slots", Value: w.Slots})
+	}
+	return out
 }

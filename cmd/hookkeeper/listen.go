@@ -130,6 +130,15 @@ type limitedConn struct {
 	free func()
 }
 
+// CloseWrite ends our half only. After a refusal of a body that nobody has read
+// net/http asks for it, so that the sender can hear the answer before a reset.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // Close gives the slot back, once.
 func (c *limitedConn) Close() error {
 	defer c.free()

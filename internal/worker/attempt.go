@@ -100,7 +100,7 @@ func (a *attempt) abandon(done <-chan result) {
 	l := a.lane
 	n := l.abandoned.Add(1)
 	l.cfg.Logger.Error("alarm: a handler ignores the end of its context and still runs",
-		"handler", l.route.Name, "event", a.job.Event.ID, "abandoned", n, "claimed_no_more", int(n) >= 2*l.cfg.Slots)
+		"handler", l.route.Name, "event", a.job.Event.ID, "abandoned", n, "claimed_no_more", int(n) >= 2*l.slots)
 	l.meterAbandoned(n)
 	go func() {
 		<-done

@@ -28,7 +28,7 @@ type Config struct {
 	Lease       time.Duration // 30 s; renewed every third of it
 	Limit       time.Duration // 60 s: the longest that one attempt may take
 	Grace       time.Duration // 3 s: how long a handler has to heed the end of its context
-	Slots       int           // 8 per handler
+	Slots       int           // 8 per handler, 64 for a Batch route
 	Attempts    int           // 12: failed and lost ones, then the job is dead
 	BackoffBase time.Duration // 10 s
 	BackoffMax  time.Duration // 12 h
@@ -66,9 +66,6 @@ func New(cfg Config) *Pool {
 	def(&cfg.BackoffMax, 12*time.Hour)
 	def(&cfg.MaxWaiting, 72*time.Hour)
 	def(&cfg.Poll, time.Second)
-	if cfg.Slots == 0 {
-		cfg.Slots = 8
-	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = 12
 	}
@@ -100,10 +97,18 @@ func (p *Pool) Run(ctx context.Context) {
 	all.Wait()
 }
 
+// A Batch route's jobs are short and share their commits: the more of them at a
+// time, the fewer commits.
+const (
+	defaultSlots      = 8
+	defaultBatchSlots = 64
+)
+
 // lane is one handler with its slots.
 type lane struct {
 	cfg   *Config
 	route *hook.Route
+	slots int
 
 	woken     chan struct{} // holds at most one signal
 	freed     chan struct{} // holds at most one signal: a slot is free
@@ -114,7 +119,14 @@ type lane struct {
 }
 
 func newLane(cfg *Config, route *hook.Route) *lane {
-	return &lane{cfg: cfg, route: route, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+	slots := cfg.Slots
+	switch {
+	case slots == 0 && route.Batch:
+		slots = defaultBatchSlots
+	case slots == 0:
+		slots = defaultSlots
+	}
+	return &lane{cfg: cfg, route: route, slots: slots, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 		running: map[*attempt]struct{}{}}
 }
 
@@ -141,7 +153,7 @@ func (l *lane) idle() int {
 	hanging := int(l.abandoned.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return min(l.cfg.Slots, 2*l.cfg.Slots-hanging) - len(l.running)
+	return min(l.slots, 2*l.slots-hanging) - len(l.running)
 }
 
 func (l *lane) run(ctx context.Context) {
