@@ -26,6 +26,7 @@ func recording() map[string]func(*bench) {
 		"NoHandlerIsRecorded":           noHandler,
 		"RejectionsLeaveNoRow":          rejectionsLeaveNoRow,
 		"HeadersWithoutCredentialsKept": headersKept,
+		"OddRefusalsHurtNobody":         oddRefusals,
 	}
 }
 
@@ -255,6 +256,22 @@ func rejectionsLeaveNoRow(b *bench) {
 			b.Errorf("%s: headers %v", when, notes[0].Headers)
 		}
 		b.record(event{key: "flush", handlers: []string{}})
+	}
+}
+
+// A note on a refusal never costs a delivery its place, whatever was refused.
+func oddRefusals(b *bench) {
+	long := strings.Repeat("é", 1<<10)
+	for i, d := range []hook.Delivery{
+		{}, {Source: "shop"}, {Source: "shop", Body: []byte{}}, {Source: "shop", Body: []byte("\x00\xff"), Remote: long},
+		{Source: "shop", Header: map[string][]string{"X-Signature": nil, "Webhook-Id": {long, "a\nb"}}},
+	} {
+		b.store.Reject(d, hook.ReasonMalformedBody, long)
+		b.record(event{key: key(i)})
+		b.clock.Advance(2 * time.Second)
+	}
+	if notes, err := b.store.Rejections(b.Context(), "", 10); err != nil || len(notes) != 5 {
+		b.Errorf("notes: got %d, %v; want 5", len(notes), err)
 	}
 }
 

@@ -54,9 +54,13 @@ type Store struct {
 	path    string
 	opt     Options
 	core    *sqlstore.Core
-	db      *sql.DB // one connection, used by the writer goroutine alone
+	db      *sql.DB // of conn alone
 	readers *sql.DB
 	unlock  func()
+
+	// owned by the writer goroutine
+	conn       *sql.Conn
+	statements *statements
 
 	records chan *pending
 	ops     chan *op
@@ -140,6 +144,10 @@ func (s *Store) start() (err error) {
 	if err != nil {
 		return errors.Join(err, s.db.Close(), s.readers.Close())
 	}
+	if s.conn, err = s.db.Conn(ctx); err != nil {
+		return errors.Join(err, s.db.Close(), s.readers.Close())
+	}
+	s.statements = &statements{conn: s.conn, prepared: map[string]*sql.Stmt{}}
 	go s.write()
 	return nil
 }
@@ -202,7 +210,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.stop)
 	<-s.stopped
-	err := errors.Join(s.readers.Close(), s.db.Close())
+	err := errors.Join(s.statements.close(), s.conn.Close(), s.readers.Close(), s.db.Close())
 	s.unlock()
 	return err
 }

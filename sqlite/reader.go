@@ -63,7 +63,7 @@ func (s *Store) Rejections(ctx context.Context, source string, limit int) ([]*ho
 
 // Replay implements hook.Ledger.
 func (s *Store) Replay(ctx context.Context, id string, r hook.Replay) (jobs int, err error) {
-	err = s.submit(ctx, false, func(ctx context.Context, tx *sql.Tx) (err error) {
+	err = s.submit(ctx, false, func(ctx context.Context, tx *unit) (err error) {
 		jobs, err = s.core.Replay(ctx, tx, id, r)
 		return err
 	})
@@ -72,7 +72,7 @@ func (s *Store) Replay(ctx context.Context, id string, r hook.Replay) (jobs int,
 
 // Discard implements hook.Ledger.
 func (s *Store) Discard(ctx context.Context, id, handler, actor, reason string) error {
-	return s.submit(ctx, false, func(ctx context.Context, tx *sql.Tx) error {
+	return s.submit(ctx, false, func(ctx context.Context, tx *unit) error {
 		return s.core.Discard(ctx, tx, id, handler, actor, reason)
 	})
 }
@@ -113,7 +113,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	}
 	result := make(chan error, 1)
 	go func() {
-		result <- s.submit(context.WithoutCancel(ctx), true, func(ctx context.Context, tx *sql.Tx) error {
+		result <- s.submit(context.WithoutCancel(ctx), true, func(ctx context.Context, tx *unit) error {
 			_, err := tx.ExecContext(ctx, `INSERT INTO meta (name, value) VALUES ('ready', $1)
 				ON CONFLICT (name) DO UPDATE SET value = excluded.value`, s.opt.Now().UnixMicro())
 			return err

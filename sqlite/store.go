@@ -79,7 +79,7 @@ func (s *Store) Claim(ctx context.Context, ask hook.Ask) ([]*hook.Job, error) {
 		return nil, err
 	}
 	var jobs []*hook.Job
-	err = s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) (err error) {
+	err = s.submit(ctx, true, func(ctx context.Context, tx *unit) (err error) {
 		jobs, err = s.core.Claim(ctx, tx, ask)
 		return err
 	})
@@ -100,7 +100,7 @@ func (s *Store) Claim(ctx context.Context, ask hook.Ask) ([]*hook.Job, error) {
 
 // Extend implements hook.Queue.
 func (s *Store) Extend(ctx context.Context, jobs []*hook.Job, lease time.Duration) (lost []*hook.Job, err error) {
-	err = s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) (err error) {
+	err = s.submit(ctx, true, func(ctx context.Context, tx *unit) (err error) {
 		lost, err = s.core.Extend(ctx, tx, jobs, lease)
 		return err
 	})
@@ -119,13 +119,13 @@ func (s *Store) Finish(ctx context.Context, job *hook.Job, effect hook.Effect) e
 		}
 		effect = nil
 	}
-	return s.submit(ctx, effect == nil || job.Batch, func(ctx context.Context, tx *sql.Tx) error {
+	return s.submit(ctx, effect == nil || job.Batch, func(ctx context.Context, tx *unit) error {
 		end, err := s.core.BeginDone(ctx, tx, job)
 		if err != nil {
 			return err
 		}
 		if effect != nil {
-			if err := s.runEffect(tx, effect); err != nil {
+			if err := s.runEffect(tx.Tx, effect); err != nil {
 				return err
 			}
 		}
@@ -135,33 +135,33 @@ func (s *Store) Finish(ctx context.Context, job *hook.Job, effect hook.Effect) e
 
 // Retry implements hook.Queue.
 func (s *Store) Retry(ctx context.Context, job *hook.Job, after time.Duration, cause hook.Cause) error {
-	return s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *unit) error {
 		return s.core.Retry(ctx, tx, job, after, cause)
 	})
 }
 
 // Bury implements hook.Queue.
 func (s *Store) Bury(ctx context.Context, job *hook.Job, cause hook.Cause) error {
-	return s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *unit) error {
 		return s.core.Bury(ctx, tx, job, cause)
 	})
 }
 
 // Release implements hook.Queue.
 func (s *Store) Release(ctx context.Context, job *hook.Job) error {
-	return s.submit(ctx, true, func(ctx context.Context, tx *sql.Tx) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *unit) error {
 		return s.core.Release(ctx, tx, job)
 	})
 }
 
 // Apply implements hook.Applier.
 func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
-	return s.submit(ctx, false, func(_ context.Context, tx *sql.Tx) error { return s.runEffect(tx, effect) })
+	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffect(tx.Tx, effect) })
 }
 
 // SetRoutes implements hook.Keeping.
 func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
-	err := s.submit(ctx, false, func(ctx context.Context, tx *sql.Tx) error { return s.core.SetRoutes(ctx, tx, routes) })
+	err := s.submit(ctx, false, func(ctx context.Context, tx *unit) error { return s.core.SetRoutes(ctx, tx, routes) })
 	if err == nil {
 		s.core.UseRoutes(routes)
 	}
@@ -182,7 +182,7 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepRep
 	for _, step := range steps {
 		for more := true; more && ctx.Err() == nil; {
 			var n int
-			err := s.submit(ctx, false, func(ctx context.Context, tx *sql.Tx) (err error) {
+			err := s.submit(ctx, false, func(ctx context.Context, tx *unit) (err error) {
 				n, more, err = step.run(ctx, tx)
 				return err
 			})

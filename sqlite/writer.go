@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -31,7 +30,7 @@ type pending struct {
 // in it fails each is run again alone.
 type op struct {
 	shared bool
-	run    func(ctx context.Context, tx *sql.Tx) error
+	run    func(ctx context.Context, tx *unit) error
 	done   chan error
 }
 
@@ -87,7 +86,7 @@ func (s *Store) lastWords() {
 	if len(notes) == 0 {
 		return
 	}
-	_ = s.transact(func(ctx context.Context, tx *sql.Tx) error { return s.rejections.Write(ctx, tx, notes) })
+	_ = s.transact(func(ctx context.Context, tx *unit) error { return s.rejections.Write(ctx, tx, notes) })
 }
 
 func (s *Store) keepNumbers() {
@@ -95,7 +94,7 @@ func (s *Store) keepNumbers() {
 		return
 	}
 	var adopt func()
-	err := s.transact(func(ctx context.Context, tx *sql.Tx) (err error) {
+	err := s.transact(func(ctx context.Context, tx *unit) (err error) {
 		adopt, err = s.core.ReserveNumbers(ctx, tx)
 		return err
 	})
@@ -143,15 +142,12 @@ func (s *Store) commitBatch(batch []*pending) {
 		s.mutantShared(batch, entries)
 		return
 	}
-	err := s.transact(func(ctx context.Context, tx *sql.Tx) error {
-		if err := s.core.Record(ctx, tx, entries); err != nil {
-			return err
-		}
-		if notes := s.rejections.Due(s.opt.Now()); len(notes) > 0 {
-			return s.rejections.Write(ctx, tx, notes)
-		}
-		return fault.Point("before-commit")
-	})
+	notes := s.rejections.Due(s.opt.Now())
+	err := s.recordAll(entries, notes)
+	if err != nil && len(notes) > 0 {
+		s.rejections.Forget()
+		err = s.recordAll(entries, nil) // a note is never worth a delivery
+	}
 	if err != nil && len(batch) > 1 && !systemic(err) {
 		s.commitBatch(batch[:len(batch)/2])
 		s.commitBatch(batch[len(batch)/2:])
@@ -166,10 +162,22 @@ func (s *Store) commitBatch(batch []*pending) {
 	}
 }
 
+func (s *Store) recordAll(entries []*sqlstore.Entry, notes []*hook.Rejection) error {
+	return s.transact(func(ctx context.Context, tx *unit) error {
+		if err := s.core.Record(ctx, tx, entries); err != nil {
+			return err
+		}
+		if err := s.rejections.Write(ctx, tx, notes); err != nil {
+			return err
+		}
+		return fault.Point("before-commit")
+	})
+}
+
 // mutantShared is a known mistake for the tests: deliveries share a transaction
 // with an effect, and are answered before it ends.
 func (s *Store) mutantShared(batch []*pending, entries []*sqlstore.Entry) {
-	_ = s.transact(func(ctx context.Context, tx *sql.Tx) error {
+	_ = s.transact(func(ctx context.Context, tx *unit) error {
 		err := s.core.Record(ctx, tx, entries)
 		for _, p := range batch {
 			p.done <- err
@@ -220,7 +228,7 @@ func (s *Store) perform(first *op) {
 
 func (s *Store) performShared(ops []*op) {
 	results := make([]error, len(ops))
-	err := s.transact(func(ctx context.Context, tx *sql.Tx) error {
+	err := s.transact(func(ctx context.Context, tx *unit) error {
 		for i, o := range ops {
 			results[i] = o.run(ctx, tx)
 			if results[i] != nil && !harmless(results[i]) {
@@ -251,16 +259,16 @@ func harmless(err error) bool {
 // transact runs f in one transaction on the writer's connection. After an error
 // nothing of it exists. No context can end it halfway: an interrupted statement
 // would end the transaction behind our back.
-func (s *Store) transact(f func(ctx context.Context, tx *sql.Tx) error) error {
+func (s *Store) transact(f func(ctx context.Context, tx *unit) error) error {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
 	ctx := context.Background()
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return s.noticed(fmt.Errorf("begin: %w", err))
 	}
-	if err := f(ctx, tx); err != nil {
+	if err := f(ctx, &unit{Tx: tx, statements: s.statements}); err != nil {
 		_ = tx.Rollback() // SQLite may have rolled back already; both end with nothing
 		return s.noticed(err)
 	}
@@ -316,7 +324,7 @@ func (s *Store) Broken() error {
 }
 
 // submit hands work to the writer and waits for its end.
-func (s *Store) submit(ctx context.Context, shared bool, run func(ctx context.Context, tx *sql.Tx) error) error {
+func (s *Store) submit(ctx context.Context, shared bool, run func(ctx context.Context, tx *unit) error) error {
 	if inside(ctx, s) {
 		return hook.ErrInsideEffect
 	}

@@ -38,6 +38,7 @@ type cli struct {
 	Sources sourcesCmd `cmd:"" help:"Look at configured sources, and why a captured delivery does or does not verify."`
 	Replay  replayCmd  `cmd:"" help:"Let handlers work recorded events again."`
 	Migrate migrateCmd `cmd:"" help:"Create or update the database schema."`
+	Bench   benchCmd   `cmd:"" help:"Measure this machine: deliveries and jobs a second, beside the same server without a store."`
 	Version versionCmd `cmd:"" help:"Print version, commit, Go and schema."`
 
 	Help helpFlag `short:"h" help:"Show help for a command."`

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -156,13 +155,23 @@ func (c *Core) takeOver(ctx context.Context, tx Tx, handler string, ask hook.Ask
 }
 
 func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
+	jobs := make([]*hook.Job, 0, len(ids))
+	err := chunks(ids, func(part []int64) error {
+		lent, err := c.lendSome(ctx, tx, part, ask, now)
+		jobs = append(jobs, lent...)
+		return err
+	})
+	return jobs, err
+}
+
+func (c *Core) lendSome(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
 	until := now + ask.Lease.Microseconds()
 	args := []any{until, ask.Node}
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	rows, err := tx.QueryContext(ctx, `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = $1, lease_by = $2
-		WHERE id IN `+strings.Replace(values(3, 1, len(ids)), "()", "(NULL)", 1)+`
+	rows, err := tx.QueryContext(ctx, `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = ?, lease_by = ?
+		WHERE id IN `+values(1, len(ids))+`
 		RETURNING id, seq, handler, generation, attempt, failed, made_no, made_at, waiting_since`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("lend jobs: %w", err)
@@ -196,7 +205,7 @@ func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now i
 	rows.Close()
 	slices.SortFunc(jobs, func(a, b *hook.Job) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
 	_, err = tx.ExecContext(ctx, `INSERT INTO attempts (seq, handler, generation, attempt, claim_no, started_at,
-		lease_until, node, made_no, made_at) VALUES `+values(1, len(jobs), 10), history...)
+		lease_until, node, made_no, made_at) VALUES `+values(len(jobs), 10), history...)
 	if err != nil {
 		return nil, fmt.Errorf("note attempts: %w", err)
 	}
@@ -205,36 +214,62 @@ func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now i
 
 // LoadEvents fills in the events of claimed jobs; it only reads.
 func (c *Core) LoadEvents(ctx context.Context, tx Tx, jobs []*hook.Job) error {
-	for _, j := range jobs {
-		seq, err := c.seqOf(j.Event.ID)
+	return chunks(jobs, func(part []*hook.Job) error {
+		bySeq := make(map[int64][]*hook.Job, len(part))
+		args := make([]any, len(part))
+		for i, j := range part {
+			seq, err := c.seqOf(j.Event.ID)
+			if err != nil {
+				return err
+			}
+			args[i] = seq
+			bySeq[seq] = append(bySeq[seq], j)
+		}
+		rows, err := tx.QueryContext(ctx, eventSQL+values(1, len(part)), args...)
 		if err != nil {
-			return err
+			return fmt.Errorf("load events: %w", err)
 		}
-		if err := c.loadEvent(ctx, tx, seq, j.Event); err != nil {
-			return fmt.Errorf("load event %s: %w", j.Event.ID, err)
+		defer rows.Close()
+		for rows.Next() {
+			e := &hook.Event{}
+			seq, err := c.scanEvent(rows, e)
+			if err != nil {
+				return fmt.Errorf("load events: %w", err)
+			}
+			for _, j := range bySeq[seq] {
+				j.Event = e
+			}
+			delete(bySeq, seq)
 		}
-	}
-	return nil
+		if err := rows.Err(); err != nil || len(bySeq) > 0 {
+			return fmt.Errorf("load events: %d missing: %v", len(bySeq), err)
+		}
+		return nil
+	})
 }
 
-func (c *Core) loadEvent(ctx context.Context, tx Tx, seq int64, e *hook.Event) error {
+const eventSQL = `SELECT k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at,
+		k.received_at, e.headers, b.body
+	FROM event_keys k JOIN events e ON e.seq = k.seq LEFT JOIN bodies b ON b.seq = k.seq WHERE k.seq IN `
+
+type scanner interface{ Scan(dest ...any) error }
+
+func (c *Core) scanEvent(row scanner, e *hook.Event) (seq int64, err error) {
 	var occurred sql.NullInt64
 	var received int64
 	var headers []byte
-	row := tx.QueryRowContext(ctx, `SELECT k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at,
-			k.received_at, e.headers, b.body
-		FROM event_keys k JOIN events e ON e.seq = k.seq LEFT JOIN bodies b ON b.seq = k.seq WHERE k.seq = $1`, seq)
-	err := row.Scan(&e.Source, &e.Mode, (*string)(&e.Trust), &e.Key, &e.Type, &e.Subject, &occurred,
+	err = row.Scan(&seq, &e.Source, &e.Mode, (*string)(&e.Trust), &e.Key, &e.Type, &e.Subject, &occurred,
 		&received, &headers, &e.Body)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	e.ID = c.eventID(seq)
 	if occurred.Valid {
 		e.OccurredAt = fromMicros(occurred.Int64)
 	}
 	e.RecordedAt = fromMicros(received)
 	e.Header = http.Header(decodeHeader(headers))
-	return nil
+	return seq, nil
 }
 
 // Extend renews leases, in the queue and in the history, and returns the jobs

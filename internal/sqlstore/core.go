@@ -13,7 +13,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -179,28 +178,12 @@ func timePtr(us sql.NullInt64) *time.Time {
 	return &t
 }
 
-// values writes "($1,$2),($3,$4)" for rows rows of cols columns, beginning with
-// placeholder number first.
-func values(first, rows, cols int) string {
-	var b strings.Builder
-	b.Grow(rows * cols * 6)
-	n := first
-	for r := range rows {
-		if r > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('(')
-		for c := range cols {
-			if c > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(n))
-			n++
-		}
-		b.WriteByte(')')
-	}
-	return b.String()
+// values writes "(?,?),(?,?)" for rows rows of cols columns. Statements either
+// number their placeholders or, where they are long, leave them all unnumbered:
+// SQLite looks up numbered ones by name, one after the other.
+func values(rows, cols int) string {
+	row := "(" + strings.Repeat("?,", max(cols-1, 0)) + "?)"
+	return strings.Repeat(row+",", rows-1) + row
 }
 
 func cut(s string, n int) string {

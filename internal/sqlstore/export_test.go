@@ -12,6 +12,6 @@ func HotStatements() map[string]string {
 		"jobs_due":       claimSQL,
 		"jobs_leased":    lapsedSQL,
 		"jobs_due x2":    dueSQL,
-		"event_keys_key": `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(1, 2, 11) + upsertKeys,
+		"event_keys_key": `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(2, 11) + upsertKeys,
 	}
 }

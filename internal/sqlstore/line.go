@@ -15,35 +15,35 @@ const (
 	placeEnded = 3 // dead or discarded
 )
 
-// occupied returns which of the wanted lines have a head, as handler\x00line.
-func (c *Core) occupied(ctx context.Context, tx Tx, wanted []any) (map[string]bool, error) {
-	heads := map[string]bool{}
-	const most = 2 * 128
-	for len(wanted) > 0 {
-		n := min(len(wanted), most)
-		rows, err := tx.QueryContext(ctx, occupiedSQL(n/2), wanted[:n]...)
+type wantedLine struct{ handler, line string }
+
+// occupied returns which of the wanted lines have a head.
+func (c *Core) occupied(ctx context.Context, tx Tx, wanted []wantedLine) (map[wantedLine]bool, error) {
+	heads := map[wantedLine]bool{}
+	err := chunks(wanted, func(part []wantedLine) error {
+		args := make([]any, 0, 2*len(part))
+		for _, w := range part {
+			args = append(args, w.handler, w.line)
+		}
+		rows, err := tx.QueryContext(ctx, occupiedSQL(len(part)), args...)
 		if err != nil {
-			return nil, fmt.Errorf("look for heads: %w", err)
+			return fmt.Errorf("look for heads: %w", err)
 		}
+		defer rows.Close()
 		for rows.Next() {
-			var handler, line string
-			if err := rows.Scan(&handler, &line); err != nil {
-				rows.Close()
-				return nil, err
+			var w wantedLine
+			if err := rows.Scan(&w.handler, &w.line); err != nil {
+				return fmt.Errorf("look for heads: %w", err)
 			}
-			heads[handler+"\x00"+line] = true
+			heads[w] = true
 		}
-		if err := rows.Err(); err != nil {
-			return nil, err
-		}
-		rows.Close()
-		wanted = wanted[n:]
-	}
-	return heads, nil
+		return rows.Err()
+	})
+	return heads, err
 }
 
 func occupiedSQL(n int) string {
-	return `WITH want (handler, line) AS (VALUES ` + values(1, n, 2) + `)
+	return `WITH want (handler, line) AS (VALUES ` + values(n, 2) + `)
 		SELECT j.handler, j.line FROM want
 		CROSS JOIN jobs j INDEXED BY jobs_head
 		WHERE j.handler = want.handler AND j.line = want.line AND j.place = 0 AND j.line <> ''`
@@ -182,16 +182,17 @@ func (c *Core) lineJobs(ctx context.Context, tx Tx, query string, now int64) ([]
 // insertJobs queues one job per handler for each fresh event.
 func (c *Core) insertJobs(ctx context.Context, tx Tx, fresh []*group, now int64) error {
 	type queued struct {
-		g       *group
-		handler string
+		g    *group
+		want wantedLine
 	}
 	var jobs []queued
-	var wanted []any
+	var wanted []wantedLine
 	for _, g := range fresh {
-		for _, h := range g.first.Handlers {
-			jobs = append(jobs, queued{g, h})
-			if g.first.line != "" {
-				wanted = append(wanted, h, g.first.line)
+		for _, h := range g.handlers {
+			q := queued{g, wantedLine{h, g.first.line}}
+			jobs = append(jobs, q)
+			if q.want.line != "" {
+				wanted = append(wanted, q.want)
 			}
 		}
 	}
@@ -206,31 +207,28 @@ func (c *Core) insertJobs(ctx context.Context, tx Tx, fresh []*group, now int64)
 	if err != nil {
 		return err
 	}
-	const cols, most = 9, 64
 	hour := max(hourOf(now), c.lastHour)
-	for len(jobs) > 0 {
-		part := jobs[:min(len(jobs), most)]
+	return chunks(jobs, func(part []queued) error {
+		const cols = 10
 		args := make([]any, 0, len(part)*cols)
 		for _, q := range part {
-			line := q.g.first.line
 			place := placeHead
-			if line != "" {
-				if heads[q.handler+"\x00"+line] {
+			if q.want.line != "" {
+				if heads[q.want] {
 					place = placeLine
 				}
-				heads[q.handler+"\x00"+line] = true
+				heads[q.want] = true
 			}
-			args = append(args, q.g.seq, q.handler, 1, line, place, no, now, hour, now)
+			args = append(args, q.g.seq, q.want.handler, 1, q.want.line, place, no, now, hour, now, "ready")
 			no++
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, made_no, made_at, hour,
-			next_at, state) SELECT v.*, 'ready' FROM (VALUES `+values(1, len(part), cols)+`) v`, args...)
+			next_at, state) VALUES `+values(len(part), cols), args...)
 		if err != nil {
 			return fmt.Errorf("insert jobs: %w", err)
 		}
-		jobs = jobs[len(part):]
-	}
-	return nil
+		return nil
+	})
 }
 
 // waitingBlocks is a known mistake for the tests: a waiting job keeps its line.

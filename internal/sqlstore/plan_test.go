@@ -49,13 +49,16 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 func explain(t *testing.T, db *sql.DB, statement string) string {
 	t.Helper()
 	n := len(regexp.MustCompile(`\$\d+`).FindAllString(statement, -1))
-	args := make([]any, n)
+	args := make([]any, n+strings.Count(statement, "?"))
 	for i := range args {
 		args[i] = 1
 	}
 	numbers := map[string]bool{}
 	for _, p := range regexp.MustCompile(`\$\d+`).FindAllString(statement, -1) {
 		numbers[p] = true
+	}
+	for i := range strings.Count(statement, "?") {
+		numbers[strings.Repeat("?", i+1)] = true
 	}
 	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement, args[:len(numbers)]...)
 	if err != nil {

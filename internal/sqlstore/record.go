@@ -58,6 +58,15 @@ type group struct {
 	fresh  bool
 	stored [sha256.Size]byte // sha256 of the event's bytes
 	gone   bool              // folded into another row: write nothing more
+
+	// What the store decides about a fresh event; the entry stays as it came,
+	// for the batch may be written again in parts.
+	handlers   []string
+	quarantine hook.Quarantine
+}
+
+func newGroup(e *Entry, seq int64) *group {
+	return &group{first: e, seq: seq, handlers: e.Handlers, quarantine: e.Identity.Quarantine}
 }
 
 // Record writes a batch. The claim on a key is the unique insert itself: no
@@ -114,7 +123,7 @@ func (c *Core) group(batch []*Entry) []*group {
 			continue
 		}
 		c.lastSeq++
-		g := &group{first: e, seq: c.lastSeq}
+		g := newGroup(e, c.lastSeq)
 		index[e.key()] = g
 		groups = append(groups, g)
 	}
@@ -125,20 +134,24 @@ func (c *Core) ungrouped(batch []*Entry) []*group {
 	groups := make([]*group, len(batch))
 	for i, e := range batch {
 		c.lastSeq++
-		groups[i] = &group{first: e, seq: c.lastSeq}
+		groups[i] = newGroup(e, c.lastSeq)
 	}
 	return groups
 }
 
-// chunks calls f for parts of groups that fit into one statement.
-func chunks(groups []*group, f func([]*group) error) error {
+// chunks calls f for parts of all that fit into one statement. Their sizes are
+// powers of two, so that few statements have to be prepared.
+func chunks[T any](all []T, f func([]T) error) error {
 	const most = 64
-	for len(groups) > 0 {
-		n := min(len(groups), most)
-		if err := f(groups[:n]); err != nil {
+	for len(all) > 0 {
+		n := most
+		for n > len(all) {
+			n /= 2
+		}
+		if err := f(all[:n]); err != nil {
 			return err
 		}
-		groups = groups[n:]
+		all = all[n:]
 	}
 	return nil
 }
@@ -164,7 +177,7 @@ func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64
 				1+len(g.more), len(e.Handlers))
 		}
 		rows, err := tx.QueryContext(ctx, `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256,
-			trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES `+values(1, len(part), cols)+upsert, args...)
+			trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES `+values(len(part), cols)+upsert, args...)
 		if err != nil {
 			return fmt.Errorf("insert keys: %w", err)
 		}
@@ -211,8 +224,7 @@ func (c *Core) flagCopies(ctx context.Context, tx Tx, groups []*group) error {
 			}
 			continue
 		}
-		id.Quarantine = hook.QuarantineSameBody
-		g.first.Handlers = nil
+		g.quarantine, g.handlers = hook.QuarantineSameBody, nil
 		_, err = tx.ExecContext(ctx, `UPDATE event_keys SET quarantine = $1, same_body_as = $2, jobs_total = 0
 			WHERE seq = $3`, string(hook.QuarantineSameBody), earlier, g.seq)
 		if err != nil {
@@ -241,11 +253,11 @@ func (c *Core) insertEvents(ctx context.Context, tx Tx, fresh []*group) error {
 			bodies = append(bodies, g.seq, body)
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO events (seq, type, subject, occurred_at, size, headers) VALUES `+
-			values(1, len(part), cols), args...)
+			values(len(part), cols), args...)
 		if err != nil {
 			return fmt.Errorf("insert events: %w", err)
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES `+values(1, len(part), 2), bodies...)
+		_, err = tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES `+values(len(part), 2), bodies...)
 		if err != nil {
 			return fmt.Errorf("insert bodies: %w", err)
 		}
@@ -298,7 +310,7 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 		args = append(args, hourOf(now), l.source, l.kind, l.outcome, n)
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO counters (hour, source, type, outcome, n) VALUES `+
-		values(1, len(totals), 5)+` ON CONFLICT (hour, source, type, outcome) DO UPDATE SET n = counters.n + excluded.n`,
+		values(len(totals), 5)+` ON CONFLICT (hour, source, type, outcome) DO UPDATE SET n = counters.n + excluded.n`,
 		args...)
 	if err != nil {
 		return fmt.Errorf("count deliveries: %w", err)
@@ -327,7 +339,7 @@ func (c *Core) answer(ctx context.Context, tx Tx, groups []*group, now int64) er
 		id := c.eventID(g.seq)
 		late := g.more
 		if g.fresh {
-			g.first.Receipt = hook.Receipt{EventID: id, Quarantine: g.first.Identity.Quarantine}
+			g.first.Receipt = hook.Receipt{EventID: id, Quarantine: g.quarantine}
 		} else {
 			late = append([]*Entry{g.first}, g.more...)
 		}

@@ -36,7 +36,7 @@ type Rejections struct {
 func (r *Rejections) Add(d hook.Delivery, reason hook.Reason, detail string) {
 	body := d.Body[:min(len(d.Body), MaxRejectedBody)]
 	note := &hook.Rejection{At: d.ReceivedAt, Source: d.Source, Reason: reason, Detail: cut(detail, 512),
-		Remote: d.Remote, Headers: signing(d.Header), Size: len(d.Body), Body: append([]byte(nil), body...)}
+		Remote: d.Remote, Headers: signing(d.Header), Size: len(d.Body), Body: append([]byte{}, body...)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending = append(r.pending, note)
@@ -90,6 +90,10 @@ func (r *Rejections) Due(now time.Time) []*hook.Rejection {
 	r.flushed = now
 	return r.Take()
 }
+
+// Forget is called by the engine when a writing was rolled back: what is on disk
+// is counted anew.
+func (r *Rejections) Forget() { r.kept = nil }
 
 // Take empties the ring's waiting room.
 func (r *Rejections) Take() []*hook.Rejection {

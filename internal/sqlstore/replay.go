@@ -165,7 +165,7 @@ func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []stri
 		return 0, nil, err
 	}
 	e := &hook.Event{}
-	if err := c.loadEvent(ctx, tx, seq, e); err == sql.ErrNoRows {
+	if _, err := c.scanEvent(tx.QueryRowContext(ctx, eventSQL+`($1)`, seq), e); err == sql.ErrNoRows {
 		return 0, nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
 	} else if err != nil {
 		return 0, nil, fmt.Errorf("event %s: %w", id, err)
@@ -246,7 +246,7 @@ func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route) error 
 	}
 	keep := ""
 	if len(names) > 0 {
-		keep = ` WHERE name NOT IN ` + values(1, 1, len(names))
+		keep = ` WHERE name NOT IN ` + values(1, len(names))
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM routes`+keep, names...); err != nil {
 		return fmt.Errorf("write routes: %w", err)

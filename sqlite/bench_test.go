@@ -1,0 +1,65 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/sqlite"
+)
+
+func benchStore(b *testing.B) *sqlite.Store {
+	b.Helper()
+	s, err := sqlite.Open(filepath.Join(b.TempDir(), "hook.db"), sqlite.Options{RecordTimeout: time.Minute})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	return s
+}
+
+var benchBody = bytes.Repeat([]byte("x"), 3600)
+
+func benchRecord(b *testing.B, s *sqlite.Store, i int64, subject bool) {
+	d := hook.Delivery{Source: "stripe", Body: benchBody, ReceivedAt: time.Now(), Header: http.Header{
+		"Stripe-Signature": {"t=1772323242,v1=cce60e047a3b79ed4b606780bb4e99040bfe88ea067a547e4d51948e3eb7b46e"},
+		"Content-Type":     {"application/json"}, "User-Agent": {"Stripe/1.0 (+https://stripe.com/docs/webhooks)"}}}
+	id := hook.Identity{Key: fmt.Sprintf("evt_%d", i), Type: "invoice.paid", Trust: hook.TrustSignature, Mode: "live"}
+	if subject {
+		id.Subject = fmt.Sprintf("sub_%d", i)
+	}
+	if _, err := s.Record(context.Background(), d, id, []string{"h"}); err != nil {
+		b.Error(err)
+	}
+}
+
+// BenchmarkRecord records events of 3.6 KB with one job each; 256 callers share
+// commits, one caller has every commit alone.
+func BenchmarkRecord(b *testing.B) {
+	for _, callers := range []int{1, 256} {
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			s := benchStore(b)
+			var n atomic.Int64
+			b.SetParallelism((callers + 1) / 2)
+			b.ResetTimer()
+			if callers == 1 {
+				for b.Loop() {
+					benchRecord(b, s, n.Add(1), true)
+				}
+			} else {
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						benchRecord(b, s, n.Add(1), true)
+					}
+				})
+			}
+			b.ReportMetric(float64(n.Load())/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
+
+// maxStatements bounds the prepared statements; there are about a hundred.
+const maxStatements = 400
+
+// statements keeps prepared what the writer runs again and again: preparing
+// would cost it as much as running. Only the writer goroutine uses it.
+type statements struct {
+	conn     *sql.Conn
+	prepared map[string]*sql.Stmt
+}
+
+func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
+	if st, ok := s.prepared[query]; ok {
+		return st, nil
+	}
+	if len(s.prepared) >= maxStatements {
+		if err := s.close(); err != nil {
+			return nil, err
+		}
+	}
+	st, err := s.conn.PrepareContext(ctx, query)
+	if err == nil {
+		s.prepared[query] = st
+	}
+	return st, err
+}
+
+func (s *statements) close() error {
+	var errs []error
+	for query, st := range s.prepared {
+		errs = append(errs, st.Close())
+		delete(s.prepared, query)
+	}
+	return errors.Join(errs...)
+}
+
+// unit is one transaction of the writer. Its own methods run prepared
+// statements on the writer's connection, so inside the transaction that is open
+// on it; Tx is the transaction itself, for effects.
+type unit struct {
+	Tx         *sql.Tx
+	statements *statements
+}
+
+func (u *unit) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	st, err := u.statements.get(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(ctx, args...)
+}
+
+func (u *unit) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, err := u.statements.get(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+func (u *unit) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	st, err := u.statements.get(ctx, query)
+	if err != nil {
+		return u.Tx.QueryRowContext(ctx, query, args...) // it will say what is wrong
+	}
+	return st.QueryRowContext(ctx, args...)
+}
