@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/worker"
 	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
@@ -62,4 +65,56 @@ func BenchmarkRecord(b *testing.B) {
 			b.ReportMetric(float64(n.Load())/b.Elapsed().Seconds(), "events/s")
 		})
 	}
+}
+
+// BenchmarkWork claims and finishes recorded jobs through a real pool, with an
+// effect of one row, fence and history.
+func BenchmarkWork(b *testing.B) {
+	for _, shared := range []bool{true, false} {
+		b.Run(map[bool]string{true: "shared", false: "single"}[shared], func(b *testing.B) {
+			s := benchStore(b)
+			if err := s.Apply(b.Context(), func(ctx context.Context, tx hook.Tx) error {
+				_, err := tx.ExecContext(ctx, `CREATE TABLE fx (k TEXT)`)
+				return err
+			}); err != nil {
+				b.Fatal(err)
+			}
+			preload(b, s, b.N)
+			var ended atomic.Int64
+			done := make(chan struct{})
+			p := worker.New(worker.Config{Queue: s, Logger: slog.New(slog.DiscardHandler), Routes: []hook.Route{{Name: "h", Batch: shared,
+				Handler: hook.HandlerFunc(func(_ context.Context, e *hook.Event) (hook.Effect, error) {
+					return func(ctx context.Context, tx hook.Tx) error {
+						_, err := tx.ExecContext(ctx, `INSERT INTO fx (k) VALUES ($1)`, e.Key)
+						return err
+					}, nil
+				})}},
+				Meter: worker.Meter{Attempt: func(string, string, time.Duration) {
+					if ended.Add(1) == int64(b.N) {
+						close(done)
+					}
+				}}})
+			ctx, stop := context.WithCancel(b.Context())
+			b.ResetTimer()
+			go p.Run(ctx)
+			<-done
+			b.StopTimer()
+			stop()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+		})
+	}
+}
+
+func preload(b *testing.B, s *sqlite.Store, n int) {
+	b.Helper()
+	var all sync.WaitGroup
+	var next atomic.Int64
+	for range 256 {
+		all.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				benchRecord(b, s, i, true)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -96,7 +96,7 @@ func (cmd *benchCmd) routes() []hook.Route {
 // report writes what was received and the largest memory so far; after a drain
 // if asked.
 func (cmd *benchCmd) report(ctx context.Context, a *app, store hook.Store, drain bool) error {
-	poll := time.NewTicker(5 * time.Millisecond)
+	poll := time.NewTicker(100 * time.Millisecond) // counting reads every open job
 	defer poll.Stop()
 	for drain && cmd.Child != "none" {
 		n, err := store.Counts(ctx)
