@@ -25,13 +25,25 @@ func inside(ctx context.Context, s *Store) bool { return ctx.Value(insideKey{s})
 // runEffect runs one effect inside tx, in a goroutine of its own so that one
 // that sleeps and heeds nothing cannot hold the writer. After an error the
 // caller must roll back: an interrupted statement may already have ended the
-// transaction, which the failing RELEASE reveals.
-func (s *Store) runEffect(tx *sql.Tx, effect hook.Effect) error {
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), insideKey{s}, true), s.opt.EffectBudget)
-	defer cancel()
-	if _, err := tx.ExecContext(context.Background(), `SAVEPOINT effect`); err != nil {
+// transaction, which the failing RELEASE reveals before anything else runs:
+// later statements would commit by themselves.
+func (s *Store) runEffect(u *unit, effect hook.Effect) error {
+	ctx := context.Background()
+	if _, err := u.ExecContext(ctx, `SAVEPOINT effect`); err != nil {
 		return fmt.Errorf("begin an effect: %w", err)
 	}
+	if err := s.boundedEffect(u.Tx, effect); err != nil {
+		return err
+	}
+	if _, err := u.ExecContext(ctx, `RELEASE effect`); err != nil {
+		return fmt.Errorf("the effect ended its transaction: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) boundedEffect(tx *sql.Tx, effect hook.Effect) error {
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), insideKey{s}, true), s.opt.EffectBudget)
+	defer cancel()
 	g := &guard{tx: tx, ctx: ctx}
 	result := make(chan error, 1)
 	go func() { result <- call(ctx, g, effect) }()
@@ -50,9 +62,6 @@ func (s *Store) runEffect(tx *sql.Tx, effect hook.Effect) error {
 			return fmt.Errorf("%w: over %s", ErrTooSlow, s.opt.EffectBudget)
 		}
 		return err
-	}
-	if _, err := tx.ExecContext(context.Background(), `RELEASE effect`); err != nil {
-		return fmt.Errorf("the effect ended its transaction: %w", err)
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ type Store struct {
 	core    *sqlstore.Core
 	db      *sql.DB // of conn alone
 	readers *sql.DB
+	hot     *hotReads
 	unlock  func()
 
 	// owned by the writer goroutine
@@ -134,6 +135,7 @@ func (s *Store) start() (err error) {
 		return errors.Join(err, s.db.Close())
 	}
 	s.readers.SetMaxOpenConns(4)
+	s.hot = &hotReads{db: s.readers, prepared: map[string]*sql.Stmt{}}
 	err = checkDurability(ctx, s.db)
 	if err == nil {
 		err = migrate(ctx, s.db)
@@ -210,7 +212,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.stop)
 	<-s.stopped
-	err := errors.Join(s.statements.close(), s.conn.Close(), s.readers.Close(), s.db.Close())
+	err := errors.Join(s.statements.close(), s.conn.Close(), s.hot.close(), s.readers.Close(), s.db.Close())
 	s.unlock()
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync"
 )
 
 // maxStatements bounds the prepared statements; there are about a hundred.
@@ -69,6 +70,63 @@ func (u *unit) QueryRowContext(ctx context.Context, query string, args ...any) *
 	st, err := u.statements.get(ctx, query)
 	if err != nil {
 		return u.Tx.QueryRowContext(ctx, query, args...) // it will say what is wrong
+	}
+	return st.QueryRowContext(ctx, args...)
+}
+
+// hotReads runs the reads of every claim prepared, on any of the readers.
+type hotReads struct {
+	db *sql.DB
+
+	mu       sync.RWMutex
+	prepared map[string]*sql.Stmt // guarded by mu
+}
+
+func (h *hotReads) get(ctx context.Context, query string) (*sql.Stmt, error) {
+	h.mu.RLock()
+	st := h.prepared[query]
+	h.mu.RUnlock()
+	if st != nil {
+		return st, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if st := h.prepared[query]; st != nil {
+		return st, nil
+	}
+	st, err := h.db.PrepareContext(ctx, query)
+	if err == nil {
+		h.prepared[query] = st // a handful: the sizes of one statement, and the look for due jobs
+	}
+	return st, err
+}
+
+func (h *hotReads) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var errs []error
+	for _, st := range h.prepared {
+		errs = append(errs, st.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (h *hotReads) ExecContext(context.Context, string, ...any) (sql.Result, error) {
+	return nil, errors.New("the readers do not write")
+}
+
+func (h *hotReads) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, err := h.get(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+func (h *hotReads) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	st, err := h.get(ctx, query)
+	if err != nil {
+		return h.db.QueryRowContext(ctx, query, args...) // it will say what is wrong
 	}
 	return st.QueryRowContext(ctx, args...)
 }

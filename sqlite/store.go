@@ -74,7 +74,7 @@ func (s *Store) Claim(ctx context.Context, ask hook.Ask) ([]*hook.Job, error) {
 	if ask.Max <= 0 || len(ask.Handlers) == 0 {
 		return nil, nil
 	}
-	due, err := s.core.Due(ctx, s.readers, ask.Handlers)
+	due, err := s.core.Due(ctx, s.hot, ask.Handlers)
 	if err != nil || !due {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (s *Store) Claim(ctx context.Context, ask hook.Ask) ([]*hook.Job, error) {
 	if err := fault.Point("after-claim"); err != nil {
 		return nil, err
 	}
-	if err := s.core.LoadEvents(ctx, s.readers, jobs); err != nil {
+	if err := s.core.LoadEvents(ctx, s.hot, jobs); err != nil {
 		for _, j := range jobs {
 			err = errors.Join(err, s.Release(context.WithoutCancel(ctx), j))
 		}
@@ -125,7 +125,7 @@ func (s *Store) Finish(ctx context.Context, job *hook.Job, effect hook.Effect) e
 			return err
 		}
 		if effect != nil {
-			if err := s.runEffect(tx.Tx, effect); err != nil {
+			if err := s.runEffect(tx, effect); err != nil {
 				return err
 			}
 		}
@@ -156,7 +156,7 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 
 // Apply implements hook.Applier.
 func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
-	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffect(tx.Tx, effect) })
+	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffect(tx, effect) })
 }
 
 // SetRoutes implements hook.Keeping.
