@@ -24,6 +24,7 @@ var plan = map[string]room{
 	"hook":               {0, nil, nil},
 	"internal/fault":     {0, nil, nil},
 	"source":             {1, []string{"hook"}, []string{"github.com/tidwall/gjson"}},
+	"forward":            {1, []string{"hook"}, nil},
 	"hooktest":           {1, []string{"hook", "source"}, []string{"github.com/google/go-cmp"}},
 	"internal/history":   {1, []string{"hook"}, nil},
 	"internal/ingest":    {1, []string{"hook", "internal/fault"}, nil},
@@ -32,10 +33,11 @@ var plan = map[string]room{
 	"internal/sqlstore":  {1, []string{"hook", "internal/fault"}, nil},
 	"sqlite":             {2, []string{"hook", "internal/sqlstore", "internal/fault"}, []string{"modernc.org/sqlite"}},
 	"internal/dev":       {2, []string{"hook", "source", "forward"}, []string{"github.com/tidwall/gjson"}},
+	"internal/bench":     {2, []string{"source"}, nil},
 	"internal/torture":   {2, []string{"hook", "internal/history"}, nil},
 	".": {2, []string{"hook", "internal/ingest", "internal/worker", "internal/dashboard", "internal/fault"},
 		[]string{"github.com/prometheus/client_golang"}},
-	"cmd/hookkeeper": {3, []string{".", "hook", "source", "sqlite", "internal/dev", "internal/torture"},
+	"cmd/hookkeeper": {3, []string{".", "hook", "source", "forward", "sqlite", "internal/dev", "internal/bench", "internal/torture"},
 		[]string{"github.com/alecthomas/kong", "github.com/goccy/go-yaml"}},
 }
 

@@ -22,6 +22,7 @@ type metrics struct {
 	handlers   *prometheus.HistogramVec
 	hanging    *prometheus.GaugeVec
 	imbalance  prometheus.Gauge
+	balanced   prometheus.Gauge
 }
 
 func newMetrics(ledger hook.Ledger) *metrics {
@@ -44,7 +45,9 @@ func newMetrics(ledger hook.Ledger) *metrics {
 		imbalance: prometheus.NewGauge(prometheus.GaugeOpts{Name: "hookkeeper_ledger_imbalance",
 			Help: "Events recorded minus events accounted for, over the last 48 hours. Must be 0."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.acks, m.rejections, m.attempts, m.handlers, m.hanging, m.imbalance,
+	m.balanced = prometheus.NewGauge(prometheus.GaugeOpts{Name: "hookkeeper_ledger_checked_timestamp_seconds",
+		Help: "When the ledger was last recomputed."})
+	m.registry.MustRegister(m.balanced, m.deliveries, m.acks, m.rejections, m.attempts, m.handlers, m.hanging, m.imbalance,
 		ledgerCollector{ledger})
 	return m
 }
@@ -74,7 +77,10 @@ func (m *metrics) abandoned(handler string, now int) {
 	m.hanging.WithLabelValues(handler).Set(float64(now))
 }
 
-func (m *metrics) balance(off int) { m.imbalance.Set(float64(off)) }
+func (m *metrics) balance(off int) {
+	m.imbalance.Set(float64(off))
+	m.balanced.SetToCurrentTime()
+}
 
 // ledgerCollector reads the totals from the store at each scrape.
 type ledgerCollector struct{ ledger hook.Ledger }

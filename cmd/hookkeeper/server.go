@@ -109,9 +109,22 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	var plain http.Protocols
 	plain.SetHTTP1(true) // h2c stays off
 	return &http.Server{
-		Handler: h, Protocols: &plain, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		Handler: bounded(h), Protocols: &plain, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// bounded ends bodies that nobody reads: around an answer given without reading
+// net/http waits for up to 256 KiB of them, for ever if nothing comes. Whoever
+// does read one sets deadlines of its own.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// A connection that cannot have a deadline is none of our listeners'.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readHeaderTimeout))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // count notes every request begun and answered, for the last line of the log:

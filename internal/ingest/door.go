@@ -154,6 +154,16 @@ type visit struct {
 // ServeHTTP takes a delivery. It owns every path below /hooks/.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{w: w, r: r, name: "unknown", began: time.Now()}
+	// A body that is announced and never sent, for a door that is never opened,
+	// must not hold the connection; reading one moves the deadline.
+	if r.ContentLength != 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(v.began.Add(ProgressTimeout))
+	}
+	if r.RequestURI == "*" { // the preface of HTTP/2, or a question to the server as a whole
+		w.Header().Set("Connection", "close")
+		d.refuse(v, http.StatusBadRequest, "", "no path")
+		return
+	}
 	if len(r.TransferEncoding) > 0 {
 		// A chunked body may hide a second request behind a Content-Length that
 		// another party believed; the connection ends with this answer.
