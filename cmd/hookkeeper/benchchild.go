@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"syscall"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper"
@@ -114,11 +116,24 @@ func (cmd *benchCmd) report(ctx context.Context, a *app, store hook.Store, drain
 			return err
 		}
 	}
-	var use syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err == nil {
-		r.PeakKiB = use.Maxrss
-	}
+	r.PeakKiB = peakKiB("/proc/self/status")
 	return json.NewEncoder(a.stdout).Encode(r)
+}
+
+// peakKiB reads the largest resident size of this process. Not getrusage: what
+// that reports begins with the size of the process that started this one.
+func peakKiB(path string) int64 {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0 // not Linux
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return n
+		}
+	}
+	return 0
 }
 
 // countDeliveries adds up what is on disk, not what memory remembers.
