@@ -29,9 +29,9 @@ type Config struct {
 	Lease       time.Duration // of a job, renewed every third of it; default 30 s
 	Limit       time.Duration // of one attempt; default 60 s
 	Grace       time.Duration // for a handler to heed the end of its context; default 3 s
-	Slots       int           // jobs that one handler works at a time; default 8, 64 for a Batch route
+	Slots       int           // jobs that one handler works at a time; default 8, 128 for a Batch route
 	Attempts    int           // failed and lost ones before a job is dead; default 12
-	BackoffBase time.Duration // bound of the first retry, doubled with each; default 10 s
+	BackoffBase time.Duration // bound of the first pause, times four with each failure; default 10 s
 	BackoffMax  time.Duration // default 12 h
 	MaxWaiting  time.Duration // for what must exist first, then dead; default 72 h
 
@@ -49,8 +49,8 @@ type Config struct {
 	OpenMetrics bool
 }
 
-// DefaultAttempts is how often an attempt may fail or be lost, over about three
-// days, before its job is dead.
+// DefaultAttempts is how often an attempt may fail or be lost, over at most 63
+// hours of pauses, before its job is dead.
 const DefaultAttempts = 12
 
 func (c Config) withDefaults() Config {

@@ -119,18 +119,47 @@ func (s *Store) Finish(ctx context.Context, job *hook.Job, effect hook.Effect) e
 		}
 		effect = nil
 	}
-	return s.submit(ctx, effect == nil || job.Batch, func(ctx context.Context, tx *unit) error {
-		end, err := s.core.BeginDone(ctx, tx, job)
+	f := &finishing{job: job, effect: effect}
+	return s.hand(ctx, &op{shared: effect == nil || job.Batch, finish: f, run: func(ctx context.Context, tx *unit) error {
+		errs, err := s.finishAll(ctx, tx, []*finishing{f})
 		if err != nil {
 			return err
 		}
-		if effect != nil {
-			if err := s.runEffect(tx, effect); err != nil {
-				return err
-			}
+		return errs[0]
+	}})
+}
+
+// finishing is one job on its way out, with its effect.
+type finishing struct {
+	job    *hook.Job
+	effect hook.Effect
+}
+
+// finishAll ends jobs in one transaction. Those that another attempt owns get
+// ErrLeaseLost and write nothing; any other error is for all of them.
+func (s *Store) finishAll(ctx context.Context, tx *unit, all []*finishing) ([]error, error) {
+	jobs := make([]*hook.Job, len(all))
+	for i, f := range all {
+		jobs[i] = f.job
+	}
+	ends, err := s.core.BeginDone(ctx, tx, jobs)
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(all))
+	for i, f := range all {
+		if ends[f.job] == nil {
+			errs[i] = hook.ErrLeaseLost
+			continue
 		}
-		return s.core.Done(ctx, tx, job, end)
-	})
+		if f.effect == nil {
+			continue
+		}
+		if err := s.runEffect(tx, f.effect); err != nil {
+			return nil, err
+		}
+	}
+	return errs, s.core.Done(ctx, tx, ends)
 }
 
 // Retry implements hook.Queue.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -31,7 +32,8 @@ type pending struct {
 type op struct {
 	shared bool
 	run    func(ctx context.Context, tx *unit) error
-	done   chan error
+	finish *finishing // set for the ends of jobs, which go together
+	done   chan error // buffered
 }
 
 var errClosed = errors.New("the store is closed")
@@ -201,6 +203,9 @@ func (s *Store) perform(first *op) {
 	}
 	ops := []*op{first}
 	var alone *op
+	// Handlers that were claimed together end together: let those that are about
+	// to hand in their ends do so before this commit, not before the next.
+	runtime.Gosched()
 	for len(ops) < maxShared && alone == nil {
 		select {
 		case o := <-s.ops:
@@ -228,15 +233,7 @@ func (s *Store) perform(first *op) {
 
 func (s *Store) performShared(ops []*op) {
 	results := make([]error, len(ops))
-	err := s.transact(func(ctx context.Context, tx *unit) error {
-		for i, o := range ops {
-			results[i] = o.run(ctx, tx)
-			if results[i] != nil && !harmless(results[i]) {
-				return results[i]
-			}
-		}
-		return nil
-	})
+	err := s.transact(func(ctx context.Context, tx *unit) error { return s.runShared(ctx, tx, ops, results) })
 	if err == nil || len(ops) == 1 || systemic(err) {
 		for i, o := range ops {
 			if err != nil {
@@ -249,6 +246,34 @@ func (s *Store) performShared(ops []*op) {
 	for _, o := range ops {
 		o.done <- s.transact(o.run)
 	}
+}
+
+// runShared ends jobs first: their ends let others be claimed.
+func (s *Store) runShared(ctx context.Context, tx *unit, ops []*op, results []error) error {
+	var all []*finishing
+	var at []int
+	for i, o := range ops {
+		if o.finish != nil {
+			all, at = append(all, o.finish), append(at, i)
+		}
+	}
+	errs, err := s.finishAll(ctx, tx, all)
+	if err != nil {
+		return err
+	}
+	for i, e := range errs {
+		results[at[i]] = e
+	}
+	for i, o := range ops {
+		if o.finish != nil {
+			continue
+		}
+		results[i] = o.run(ctx, tx)
+		if results[i] != nil && !harmless(results[i]) {
+			return results[i]
+		}
+	}
+	return nil
 }
 
 // harmless errors come from operations that have written nothing.
@@ -325,10 +350,14 @@ func (s *Store) Broken() error {
 
 // submit hands work to the writer and waits for its end.
 func (s *Store) submit(ctx context.Context, shared bool, run func(ctx context.Context, tx *unit) error) error {
+	return s.hand(ctx, &op{shared: shared, run: run})
+}
+
+func (s *Store) hand(ctx context.Context, o *op) error {
 	if inside(ctx, s) {
 		return hook.ErrInsideEffect
 	}
-	o := &op{shared: shared, run: run, done: make(chan error, 1)}
+	o.done = make(chan error, 1)
 	s.mu.RLock()
 	if s.closed {
 		s.mu.RUnlock()

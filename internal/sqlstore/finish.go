@@ -1,10 +1,13 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -21,50 +24,181 @@ type Ending struct {
 	place      int
 }
 
-// BeginDone takes the job out of the queue if this attempt still owns it, else
-// it returns ErrLeaseLost and the transaction must write nothing. The engine
-// runs the effect between BeginDone and Done, in the same transaction. If the
-// process dies before the commit, neither effect nor end exist, the lease
-// lapses and the job is worked again; after it both exist.
-func (c *Core) BeginDone(ctx context.Context, tx Tx, job *hook.Job) (*Ending, error) {
-	fence, args := `id = $1 AND attempt = $2 AND state = 'running'`, []any{job.ID, job.Attempt}
-	if fault.Mutant("no_fence") {
-		fence, args = `id = $1`, []any{job.ID}
-	}
-	e := &Ending{handler: job.Handler, generation: job.Generation, attempt: job.Attempt}
-	row := tx.QueryRowContext(ctx, `DELETE FROM jobs WHERE `+fence+` RETURNING seq, hour, line, place`, args...)
-	err := row.Scan(&e.seq, &e.hour, &e.line, &e.place)
-	if err == sql.ErrNoRows {
-		if fault.Mutant("no_fence") {
-			e.seq, err = c.seqOf(job.Event.ID)
-			return e, err
+// BeginDone takes jobs out of the queue whose attempt still owns them; the
+// others are missing in what it returns, and nothing may be written for them.
+// The engine runs the effects between BeginDone and Done, in the same
+// transaction. If the process dies before the commit, neither effects nor ends
+// exist, the leases lapse and the jobs are worked again; after it both exist.
+func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hook.Job]*Ending, error) {
+	ends := make(map[*hook.Job]*Ending, len(jobs))
+	err := chunks(jobs, func(part []*hook.Job) error {
+		args := make([]any, 0, 2*len(part))
+		byID := make(map[int64]*hook.Job, len(part))
+		for _, j := range part {
+			args = append(args, j.ID, j.Attempt)
+			byID[j.ID] = j
 		}
-		c.count(c.stale, job.Handler)
-		return nil, hook.ErrLeaseLost
-	}
+		rows, err := tx.QueryContext(ctx, fenceSQL(len(part)), args...)
+		if err != nil {
+			return fmt.Errorf("end jobs: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id int64
+			e := &Ending{}
+			if err := rows.Scan(&id, &e.seq, &e.hour, &e.line, &e.place); err != nil {
+				return fmt.Errorf("end jobs: %w", err)
+			}
+			j := byID[id]
+			e.handler, e.generation, e.attempt = j.Handler, j.Generation, j.Attempt
+			ends[j] = e
+		}
+		return rows.Err()
+	})
 	if err != nil {
-		return nil, fmt.Errorf("end a job: %w", err)
+		return nil, err
 	}
-	return e, nil
+	for _, j := range jobs {
+		if ends[j] != nil {
+			continue
+		}
+		if fault.Mutant("no_fence") {
+			e := &Ending{handler: j.Handler, generation: j.Generation, attempt: j.Attempt, place: placeEnded}
+			e.seq, err = c.seqOf(j.Event.ID)
+			ends[j] = e
+			continue
+		}
+		c.count(c.stale, j.Handler)
+	}
+	return ends, err
 }
 
-// Done notes the end of a job that BeginDone has fenced.
-func (c *Core) Done(ctx context.Context, tx Tx, job *hook.Job, e *Ending) error {
+func fenceSQL(n int) string {
+	fence := ` AND j.attempt = v.column2 AND j.state = 'running'`
+	if fault.Mutant("no_fence") {
+		fence = ``
+	}
+	return `DELETE FROM jobs WHERE id IN (SELECT j.id FROM (VALUES ` + values(n, 2) + `) v
+		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line, place`
+}
+
+// Done notes the ends of jobs that BeginDone has fenced.
+func (c *Core) Done(ctx context.Context, tx Tx, ends map[*hook.Job]*Ending) error {
+	all := slices.Collect(maps.Values(ends))
+	if len(all) == 0 {
+		return nil
+	}
+	slices.SortFunc(all, func(a, b *Ending) int { return cmp.Compare(a.seq, b.seq) })
 	now := c.now()
-	if err := c.endAttempt(ctx, tx, e, "done", now, ""); err != nil {
-		return err
-	}
-	if err := c.leaveLine(ctx, tx, e.handler, e.line, e.place, now); err != nil {
-		return err
-	}
-	// The last job of an event makes the event done: the ledger's counter moves
-	// in the same transaction.
-	_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done + 1
-		WHERE hour = $1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE seq = $2)`, e.hour, e.seq)
+	no, err := c.numbers.draw(len(all))
 	if err != nil {
-		return fmt.Errorf("count a done event: %w", err)
+		return err
 	}
-	return c.askAfterEnd(ctx, tx, job, e.seq, now)
+	if err := c.noteDone(ctx, tx, all, no, now); err != nil {
+		return err
+	}
+	if err := c.leaveLines(ctx, tx, all, now); err != nil {
+		return err
+	}
+	if err := c.countDone(ctx, tx, all); err != nil {
+		return err
+	}
+	for j, e := range ends {
+		if err := c.askAfterEnd(ctx, tx, j, e.seq, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Core) noteDone(ctx context.Context, tx Tx, ends []*Ending, no, now int64) error {
+	return chunks(ends, func(part []*Ending) error {
+		args := make([]any, 0, 6*len(part))
+		for _, e := range part {
+			args = append(args, e.seq, e.handler, e.generation, e.attempt, no, now)
+			no++
+		}
+		_, err := tx.ExecContext(ctx, doneSQL(len(part)), args...)
+		if err != nil {
+			return fmt.Errorf("note ends: %w", err)
+		}
+		return nil
+	})
+}
+
+func doneSQL(n int) string {
+	return `UPDATE attempts SET end_no = v.column5, ended_at = v.column6, outcome = 'done'
+		FROM (VALUES ` + values(n, 6) + `) v
+		WHERE attempts.seq = v.column1 AND attempts.handler = v.column2 AND attempts.generation = v.column3
+		  AND attempts.attempt = v.column4`
+}
+
+// leaveLines lets the next jobs go on and wakes those that wait for a subject.
+func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64) error {
+	var left []*Ending
+	for _, e := range ends {
+		if e.line != "" {
+			left = append(left, e)
+		}
+	}
+	return chunks(left, func(part []*Ending) error {
+		promote := make([]any, 0, 2*len(part))
+		wake := append(make([]any, 0, len(part)+2), now)
+		for _, e := range part {
+			promote = append(promote, e.handler, e.line)
+			wake = append(wake, e.line)
+		}
+		if _, err := tx.ExecContext(ctx, promoteManySQL(len(part)), promote...); err != nil {
+			return fmt.Errorf("promote the next in line: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, wakeManySQL(len(part)), append(wake, now)...); err != nil {
+			return fmt.Errorf("wake the waiting: %w", err)
+		}
+		return nil
+	})
+}
+
+// promoteManySQL promotes in lines that a head has left; a line that has one
+// keeps it.
+func promoteManySQL(n int) string {
+	return `UPDATE jobs SET place = 0 WHERE id IN (SELECT (
+			SELECT id FROM jobs j INDEXED BY jobs_line
+			WHERE j.handler = v.column1 AND j.line = v.column2 AND j.place = 1 ORDER BY j.seq LIMIT 1)
+		FROM (VALUES ` + values(n, 2) + `) v
+		WHERE NOT EXISTS (SELECT 1 FROM jobs h INDEXED BY jobs_head
+			WHERE h.handler = v.column1 AND h.line = v.column2 AND h.place = 0 AND h.line <> ''))`
+}
+
+func wakeManySQL(n int) string {
+	return `UPDATE jobs INDEXED BY jobs_waiting SET next_at = ?
+		WHERE line IN ` + values(1, n) + ` AND place = 2 AND state = 'waiting' AND next_at > ?`
+}
+
+// countDone moves the ledger's counter in the same transaction: the last job of
+// an event makes the event done.
+func (c *Core) countDone(ctx context.Context, tx Tx, ends []*Ending) error {
+	hours := map[int64][]int64{}
+	for i, e := range ends {
+		if i == 0 || ends[i-1].seq != e.seq { // sorted: an event counts once
+			hours[e.hour] = append(hours[e.hour], e.seq)
+		}
+	}
+	for hour, seqs := range hours {
+		err := chunks(seqs, func(part []int64) error {
+			args := make([]any, 0, len(part)+1)
+			for _, seq := range part {
+				args = append(args, seq)
+			}
+			_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done + (SELECT count(*) FROM (VALUES `+
+				values(len(part), 1)+`) v WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE seq = v.column1)) WHERE hour = ?`,
+				append(args, hour)...)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("count done events: %w", err)
+		}
+	}
+	return nil
 }
 
 // leaveLine lets the next job go on and wakes those that wait for this subject.

@@ -190,7 +190,7 @@ func (a *attempt) waitedTooLong() bool {
 }
 
 // delay is the time until the next attempt: what the handler says, else full
-// jitter over a bound that doubles.
+// jitter over a bound that grows.
 func (a *attempt) delay(err error) time.Duration {
 	if d, ok := hook.Delay(err); ok {
 		return max(d, 0)
@@ -203,12 +203,13 @@ func (a *attempt) delay(err error) time.Duration {
 }
 
 // Backoff returns the time until the next attempt after failed failures: full
-// jitter, anything from nothing to a bound that is base doubled per failure and
-// at most most. jitter is in [0, 1).
+// jitter, anything from nothing to a bound that is base times four per failure
+// and at most most. With the defaults the bounds of eleven pauses add up to 63
+// hours. jitter is in [0, 1).
 func Backoff(base, most time.Duration, failed int, jitter float64) time.Duration {
 	bound := most
-	if failed < 40 && base < most>>failed {
-		bound = base << failed
+	if failed < 30 && base < most>>(2*failed) {
+		bound = base << (2 * failed)
 	}
 	return time.Duration(jitter * float64(bound))
 }

@@ -28,7 +28,7 @@ type Config struct {
 	Lease       time.Duration // 30 s; renewed every third of it
 	Limit       time.Duration // 60 s: the longest that one attempt may take
 	Grace       time.Duration // 3 s: how long a handler has to heed the end of its context
-	Slots       int           // 8 per handler, 64 for a Batch route
+	Slots       int           // 8 per handler, 128 for a Batch route
 	Attempts    int           // 12: failed and lost ones, then the job is dead
 	BackoffBase time.Duration // 10 s
 	BackoffMax  time.Duration // 12 h
@@ -101,7 +101,7 @@ func (p *Pool) Run(ctx context.Context) {
 // time, the fewer commits.
 const (
 	defaultSlots      = 8
-	defaultBatchSlots = 64
+	defaultBatchSlots = 128
 )
 
 // lane is one handler with its slots.
@@ -149,11 +149,11 @@ func signal(c chan struct{}) {
 
 // idle is how many jobs the lane may claim now. A handler that has left twice
 // its slots hanging is claimed for no more: the process would fill up with it.
-func (l *lane) idle() int {
+func (l *lane) idle() (room, running int) {
 	hanging := int(l.abandoned.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return min(l.slots, 2*l.slots-hanging) - len(l.running)
+	return min(l.slots, 2*l.slots-hanging) - len(l.running), len(l.running)
 }
 
 func (l *lane) run(ctx context.Context) {
@@ -191,9 +191,9 @@ func (l *lane) rest(ctx context.Context) {
 // claim takes as many jobs as there are idle slots and starts them. It returns
 // how many; an error is logged and tried again at the next poll.
 func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
-	room := l.idle()
-	if room <= 0 {
-		return 0
+	room, running := l.idle()
+	if room <= 0 || l.route.Batch && running > 0 && room < l.slots/4 {
+		return 0 // shared commits pay when claims are large too; the next end looks again
 	}
 	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room,
 		MaxAttempts: l.attempts(), Node: l.cfg.Node})

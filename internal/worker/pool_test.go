@@ -335,12 +335,19 @@ func TestManyJobsOnce(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	const base, most = 10 * time.Second, 12 * time.Hour
-	for failed, bound := range []time.Duration{base, 2 * base, 4 * base, 8 * base} {
+	for failed, bound := range []time.Duration{base, 4 * base, 16 * base, 64 * base} {
 		if got := worker.Backoff(base, most, failed, 0.5); got != bound/2 {
 			t.Errorf("after %d failures: got %s, want %s", failed, got, bound/2)
 		}
 	}
-	for _, failed := range []int{13, 40, 63, 64, 1000} {
+	var sum time.Duration
+	for failed := range 11 {
+		sum += worker.Backoff(base, most, failed, 1)
+	}
+	if sum < 60*time.Hour || sum > 72*time.Hour {
+		t.Errorf("eleven pauses add up to at most %s, want nearly three days", sum)
+	}
+	for _, failed := range []int{13, 29, 30, 31, 63, 64, 1000} {
 		if got := worker.Backoff(base, most, failed, 0.999); got <= most/2 || got > most {
 			t.Errorf("after %d failures: got %s, want nearly %s", failed, got, most)
 		}
