@@ -125,7 +125,8 @@ func (k *Keeper) operatorRoutes() http.Handler {
 		infos[i] = dashboard.Describe(s)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Tokens: k.cfg.Tokens, Logger: k.cfg.Logger}))
+	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Tokens: k.cfg.Tokens,
+		Logger: k.cfg.Logger, Draining: k.draining}))
 	mux.Handle("GET /metrics", dashboard.Guard(k.metrics.handler(), k.cfg.Tokens, k.cfg.OpenMetrics))
 	return mux
 }

@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strings"
 )
 
@@ -45,6 +46,11 @@ type Route struct {
 	Types   string // pattern of types; empty means every type
 	Handler Handler
 
+	// Events are pairs source:type, each part a pattern, of which at least one
+	// must fit as well: Source and Types alone would take every combination of
+	// theirs. Empty means no such condition.
+	Events []string
+
 	// Strict keeps later events of a subject back for as long as an earlier one
 	// is retried; otherwise for at most a minute.
 	Strict bool
@@ -67,6 +73,12 @@ func (r *Route) Wants(source, eventType string, trust Trust) bool {
 		return false
 	}
 	if r.Types != "" && !Match(r.Types, eventType) {
+		return false
+	}
+	if len(r.Events) > 0 && !slices.ContainsFunc(r.Events, func(pair string) bool {
+		s, t, _ := strings.Cut(pair, ":")
+		return Match(s, source) && Match(t, eventType)
+	}) {
 		return false
 	}
 	if len(r.Trust) == 0 {

@@ -24,6 +24,7 @@ type config struct {
 	Sources        map[string]*sourceConfig
 	Work           workConfig
 	Handlers       map[string][]string // handler: patterns source:type
+	Forward        map[string]*forwardConfig
 	KeepHints      time.Duration
 	KeepBodies     time.Duration
 
@@ -69,7 +70,7 @@ func defaults() *config {
 	return &config{
 		Database: defaultDatabase, Listen: defaultListen, OperatorListen: defaultOperatorListen,
 		LogFormat: "text", LogLevel: "info",
-		Sources: map[string]*sourceConfig{}, Handlers: map[string][]string{},
+		Sources: map[string]*sourceConfig{}, Handlers: map[string][]string{}, Forward: map[string]*forwardConfig{},
 		Work: workConfig{
 			Lease: 30 * time.Second, Limit: time.Minute, Attempts: 12, // slots: the worker's
 			BackoffBase: 10 * time.Second, BackoffMax: 12 * time.Hour, Waiting: 72 * time.Hour,

@@ -122,6 +122,9 @@ func (r *reader) top() keys {
 				c.Handlers[name] = events
 			})
 		},
+		"forward": func(n ast.Node) {
+			r.each(n, "forward", r.forward)
+		},
 		"retention": func(n ast.Node) {
 			r.mapping(n, "retention", keys{
 				"hints":  r.duration("retention.hints", &c.KeepHints),

@@ -35,8 +35,13 @@ func printConfig(w io.Writer, c *config) error {
 			{Key: "events", Value: c.Handlers[name]},
 		}})
 	}
+	forwards := yaml.MapSlice{}
+	for _, name := range slices.Sorted(maps.Keys(c.Forward)) {
+		forwards = append(forwards, yaml.MapItem{Key: name, Value: c.Forward[name].printed()})
+	}
 	doc = append(doc, yaml.MapItem{Key: "sources", Value: sources},
 		yaml.MapItem{Key: "handlers", Value: handlers},
+		yaml.MapItem{Key: "forward", Value: forwards},
 		yaml.MapItem{Key: "work", Value: c.Work.printed()},
 		yaml.MapItem{Key: "retention", Value: yaml.MapSlice{
 			{Key: "hints", Value: c.KeepHints.String()}, {Key: "bodies", Value: c.KeepBodies.String()},

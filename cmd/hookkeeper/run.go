@@ -34,6 +34,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Try hookkeeper with no configuration: a folder of its own, generated secrets, signed sample events."`
 	Serve   serveCmd   `cmd:"" help:"Receive deliveries and work them."`
 	Send    sendCmd    `cmd:"" help:"Sign and send test deliveries to a running hookkeeper."`
+	Forward forwardCmd `cmd:"" help:"Pass recorded events on to a program of yours, from where it stopped last time."`
 	Events  eventsCmd  `cmd:"" help:"Look into the event log."`
 	Sources sourcesCmd `cmd:"" help:"Look at configured sources, and why a captured delivery does or does not verify."`
 	Replay  replayCmd  `cmd:"" help:"Let handlers work recorded events again."`
@@ -119,7 +120,7 @@ func named(args []string) string {
 		return ""
 	}
 	switch args[0] {
-	case "dev", "serve", "send", "events", "sources", "replay", "migrate", "version":
+	case "dev", "serve", "send", "forward", "events", "sources", "replay", "migrate", "version":
 		return args[0] + " "
 	}
 	return ""

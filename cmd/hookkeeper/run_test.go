@@ -150,7 +150,7 @@ func TestServeRefusesWhatItCannotMean(t *testing.T) {
 			[]string{`c.yaml:4: unknown key "secrts" in sources.stripe`, `"secrets"`}},
 		{"one source twice", "sources:\n  a: {sender: stripe, secrets: [env:S]}\n  a: {sender: stripe, secrets: [env:S]}\n", nil,
 			[]string{"c.yaml:3", "already defined"}},
-		{"forward is not there yet", "forward: {app: {to: http://127.0.0.1}}\n" + source, nil, []string{`unknown key "forward"`}},
+		{"forward to this machine", "forward: {app: {to: http://127.0.0.1}}\n" + source, nil, []string{"loopback", "events: none", "c.yaml:1"}},
 		{"bad duration", "work: {lease: soon}\n" + source, nil, []string{"c.yaml:1: work.lease"}},
 		{"zero lease", "work: {lease: 0s}\n" + source, nil, []string{"work.lease: must be longer"}},
 		{"negative slots", "work: {slots: -1}\n" + source, nil, []string{"work.slots"}},

@@ -36,6 +36,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 		p.add("role %v: a SQLite database has one process, which does everything: use --role all", cmd.Role)
 	}
 	sources := c.build(&p)
+	forwards := c.forwards(&p)
 	if cmd.PrintConfig {
 		if len(p) > 0 {
 			return errors.Join(p...)
@@ -59,7 +60,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, doors: doors, log: log, wait: lockWait}
+	n := node{config: c, sources: sources, forwards: forwards, doors: doors, log: log, wait: lockWait}
 	return n.run(ctx, func(context.Context) {})
 }
 
@@ -124,11 +125,12 @@ const lockWait = 3500 * time.Millisecond
 
 // node is a server with everything it stands on.
 type node struct {
-	config  *config
-	sources []hook.Source
-	doors   *listeners
-	log     *slog.Logger
-	wait    time.Duration // for another process to let go of the database
+	config   *config
+	sources  []hook.Source
+	forwards []hook.Route
+	doors    *listeners
+	log      *slog.Logger
+	wait     time.Duration // for another process to let go of the database
 }
 
 // run opens the store, serves until ctx ends, and closes the store.
@@ -136,9 +138,8 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	for _, warning := range n.config.warnings {
 		n.log.Warn(warning)
 	}
-	path := sqlitePath(n.config.Database)
-	store, err := sqlite.Open(path, sqlite.Options{LockWait: n.wait})
-	if err != nil {
+	store, err := n.open(ctx)
+	if err != nil || store == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
@@ -156,11 +157,34 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	return s.serve(ctx, started)
 }
 
+// lockStep is how long a stop in the middle of the wait for the database may go
+// unheard.
+const lockStep = 100 * time.Millisecond
+
+// open waits for another process to let go of the database. It returns neither
+// a store nor an error if ctx ends meanwhile.
+func (n *node) open(ctx context.Context) (*sqlite.Store, error) {
+	path := sqlitePath(n.config.Database)
+	deadline := time.Now().Add(n.wait)
+	for {
+		store, err := sqlite.Open(path, sqlite.Options{LockWait: min(lockStep, n.wait)})
+		switch {
+		case !errors.Is(err, sqlite.ErrInUse):
+			return store, err
+		case ctx.Err() != nil:
+			n.log.Info("stopped while waiting for the database", "database", n.config.Database)
+			return nil, nil
+		case !time.Now().Before(deadline):
+			return nil, err
+		}
+	}
+}
+
 func (n *node) keeperConfig(store hook.Store) hookkeeper.Config {
 	c := n.config
 	k := hookkeeper.Config{
 		Store: store, Sources: n.sources, Logger: n.log,
-		Handlers: append(c.routes(n.log), testRoutes(store)...),
+		Handlers: slices.Concat(c.routes(n.log), n.forwards, testRoutes(store)),
 		Lease:    c.Work.Lease, Limit: c.Work.Limit, BackoffBase: c.Work.BackoffBase,
 		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,
 		Slots: c.Work.Slots, Attempts: c.Work.Attempts,

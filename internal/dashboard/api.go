@@ -26,6 +26,9 @@ type APIConfig struct {
 	Tokens []string
 	// Logger gets the cause of answers 503; nil means no log.
 	Logger *slog.Logger
+	// Draining is closed when hookkeeper shuts down: answers that wait for
+	// something then end. Nil means never.
+	Draining <-chan struct{}
 }
 
 // SourceInfo is a configured source as operators see it. It never holds a
@@ -81,6 +84,10 @@ type api struct {
 	tokens  tokens
 	log     *slog.Logger
 	mux     *http.ServeMux
+
+	feeder   hook.Feeder // nil if the ledger is none
+	waiting  chan struct{}
+	draining <-chan struct{}
 }
 
 // API returns the handler of /api/v1/. It is safe for concurrent use and starts
@@ -92,6 +99,8 @@ func API(c APIConfig) http.Handler {
 	a := &api{
 		ledger: c.Ledger, sources: c.Sources, tokens: hashed(c.Tokens), log: c.Logger, mux: http.NewServeMux(),
 	}
+	a.feeder, _ = c.Ledger.(hook.Feeder)
+	a.waiting, a.draining = make(chan struct{}, maxFeedsAwait), c.Draining
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -110,6 +119,8 @@ func (a *api) routes() {
 	a.mux.HandleFunc("GET /api/v1/counts", a.counts)
 	a.mux.HandleFunc("GET /api/v1/history", a.history)
 	a.mux.HandleFunc("GET /api/v1/export", a.export)
+	a.mux.HandleFunc("GET /api/v1/feeds/{name}", a.readFeed)
+	a.mux.HandleFunc("POST /api/v1/feeds/{name}/advance", a.advanceFeed)
 }
 
 // ServeHTTP asks for the token first, so that a stranger learns nothing of what

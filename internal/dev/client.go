@@ -234,7 +234,8 @@ func (c *Client) call(ctx context.Context, method, route string, q url.Values, b
 	return nil, c.problem(resp)
 }
 
-// apiError is what the API said, readable, and one of the errors that decide.
+// apiError is what the API refused for, readable, and one of the errors that
+// decide, if one fits. Asking again would not help.
 type apiError struct {
 	text string
 	kind error
@@ -254,8 +255,12 @@ func (c *Client) problem(resp *http.Response) error {
 	case http.StatusConflict:
 		return &apiError{p.Detail, hook.ErrRefused}
 	case http.StatusUnauthorized:
-		return fmt.Errorf("operator API at %s: the token is missing or wrong; "+
-			"give it with --token or HOOKKEEPER_OPERATOR_TOKEN", c.Base)
+		return &apiError{fmt.Sprintf("operator API at %s: the token is missing or wrong; "+
+			"give it with --token or HOOKKEEPER_OPERATOR_TOKEN", c.Base), nil}
 	}
-	return fmt.Errorf("operator API at %s: %s", c.Base, p.Detail)
+	text := fmt.Sprintf("operator API at %s: %s", c.Base, p.Detail)
+	if resp.StatusCode/100 == 5 && resp.StatusCode != http.StatusNotImplemented {
+		return errors.New(text) // it may be well again soon
+	}
+	return &apiError{text, nil}
 }

@@ -92,6 +92,9 @@ func (c *Core) Load(ctx context.Context, tx Tx) error {
 	if err := row.Scan(&c.lastHour); err != nil {
 		return fmt.Errorf("read last hour: %w", err)
 	}
+	if err := c.loadRoutes(ctx, tx); err != nil {
+		return err
+	}
 	return c.loadLastEvents(ctx, tx)
 }
 

@@ -1,0 +1,3 @@
+export default function Page() {
+  return <p>Events arrive at /api/webhooks/stripe and show in the terminal.</p>;
+}
