@@ -32,7 +32,7 @@ func (s *Store) runEffect(u *unit, effect hook.Effect) error {
 	if _, err := u.ExecContext(ctx, `SAVEPOINT effect`); err != nil {
 		return fmt.Errorf("begin an effect: %w", err)
 	}
-	if err := s.boundedEffect(u.Tx, effect); err != nil {
+	if err := s.boundedEffect(u, effect); err != nil {
 		return err
 	}
 	if _, err := u.ExecContext(ctx, `RELEASE effect`); err != nil {
@@ -41,10 +41,10 @@ func (s *Store) runEffect(u *unit, effect hook.Effect) error {
 	return nil
 }
 
-func (s *Store) boundedEffect(tx *sql.Tx, effect hook.Effect) error {
+func (s *Store) boundedEffect(u *unit, effect hook.Effect) error {
 	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), insideKey{s}, true), s.opt.EffectBudget)
 	defer cancel()
-	g := &guard{tx: tx, ctx: ctx}
+	g := &guard{tx: u.Tx, writes: s.effects, ctx: ctx}
 	result := make(chan error, 1)
 	go func() { result <- call(ctx, g, effect) }()
 	var err error
@@ -78,8 +78,9 @@ func call(ctx context.Context, g *guard, effect hook.Effect) (err error) {
 
 // guard is the transaction as an effect sees it.
 type guard struct {
-	tx  *sql.Tx
-	ctx context.Context
+	tx     *sql.Tx
+	writes *statements // prepared on the connection of tx
+	ctx    context.Context
 
 	mu      sync.RWMutex // held for reading by running statements
 	closed  bool
@@ -119,7 +120,11 @@ func (g *guard) ExecContext(ctx context.Context, query string, args ...any) (sql
 	if err != nil {
 		return nil, err
 	}
-	return g.tx.ExecContext(ctx, query, args...)
+	st, err := g.writes.get(ctx, query)
+	if err != nil {
+		return g.tx.ExecContext(ctx, query, args...) // it will say what is wrong
+	}
+	return st.ExecContext(ctx, args...)
 }
 
 func (g *guard) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {

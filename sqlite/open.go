@@ -62,6 +62,7 @@ type Store struct {
 	// owned by the writer goroutine
 	conn       *sql.Conn
 	statements *statements
+	effects    *statements // of effects
 
 	records chan *pending
 	ops     chan *op
@@ -149,7 +150,7 @@ func (s *Store) start() (err error) {
 	if s.conn, err = s.db.Conn(ctx); err != nil {
 		return errors.Join(err, s.db.Close(), s.readers.Close())
 	}
-	s.statements = &statements{conn: s.conn, prepared: map[string]*sql.Stmt{}}
+	s.statements, s.effects = newStatements(s.conn, maxStatements), newStatements(s.conn, maxEffects)
 	go s.write()
 	return nil
 }
@@ -212,7 +213,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.stop)
 	<-s.stopped
-	err := errors.Join(s.statements.close(), s.conn.Close(), s.hot.close(), s.readers.Close(), s.db.Close())
+	err := errors.Join(s.statements.close(), s.effects.close(), s.conn.Close(), s.hot.close(), s.readers.Close(), s.db.Close())
 	s.unlock()
 	return err
 }

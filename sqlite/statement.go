@@ -7,22 +7,35 @@ import (
 	"sync"
 )
 
-// maxStatements bounds the prepared statements; there are about a hundred.
-const maxStatements = 400
+// Bounds of what is kept prepared: the writer's own statements are about a
+// hundred; effects may send anything, so theirs are few and apart.
+const (
+	maxStatements = 400
+	maxEffects    = 64
+)
 
-// statements keeps prepared what the writer runs again and again: preparing
-// would cost it as much as running. Only the writer goroutine uses it.
+// statements keeps prepared what the writer's connection runs again and again:
+// preparing would cost as much as running. When it is full it begins anew.
 type statements struct {
-	conn     *sql.Conn
-	prepared map[string]*sql.Stmt
+	conn *sql.Conn
+	max  int
+
+	mu       sync.Mutex
+	prepared map[string]*sql.Stmt // guarded by mu
+}
+
+func newStatements(conn *sql.Conn, most int) *statements {
+	return &statements{conn: conn, max: most, prepared: map[string]*sql.Stmt{}}
 }
 
 func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if st, ok := s.prepared[query]; ok {
 		return st, nil
 	}
-	if len(s.prepared) >= maxStatements {
-		if err := s.close(); err != nil {
+	if len(s.prepared) >= s.max {
+		if err := s.clear(); err != nil {
 			return nil, err
 		}
 	}
@@ -34,6 +47,12 @@ func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 }
 
 func (s *statements) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clear()
+}
+
+func (s *statements) clear() error {
 	var errs []error
 	for query, st := range s.prepared {
 		errs = append(errs, st.Close())

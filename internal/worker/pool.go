@@ -188,13 +188,40 @@ func (l *lane) rest(ctx context.Context) {
 	}
 }
 
+// gatherTime is how long a freed slot may wait for others before the claim: one
+// commit then lends many jobs, and a slow handler's slots do not stay empty.
+const gatherTime = 2 * time.Millisecond
+
+// gather waits for more slots to come free. It returns false when the time is
+// over for claiming at all.
+func (l *lane) gather(ctx context.Context) bool {
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-l.freed:
+			if room, _ := l.idle(); room >= l.slots/2 {
+				return true
+			}
+		}
+	}
+}
+
 // claim takes as many jobs as there are idle slots and starts them. It returns
 // how many; an error is logged and tried again at the next poll.
 func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
 	room, running := l.idle()
-	if room <= 0 || l.route.Batch && running > 0 && room < l.slots/4 {
-		return 0 // shared commits pay when claims are large too; the next end looks again
+	if room <= 0 {
+		return 0
 	}
+	if running > 0 && room < l.slots/2 && !l.gather(ctx) {
+		return 0
+	}
+	room, _ = l.idle()
 	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room,
 		MaxAttempts: l.attempts(), Node: l.cfg.Node})
 	if err != nil {
