@@ -43,7 +43,9 @@ type Config struct {
 	// the machine's memory.
 	MaxBytesInFlight int64
 
-	// Tokens of operators. Without any, every request to Operator is refused.
+	// Tokens of operators, each with the role admin, besides those that the store
+	// keeps (see hook.TokenKeeper). Without any, every request to Operator is
+	// refused.
 	Tokens []string
 	// OpenMetrics serves /metrics without a token: for a loopback listener.
 	OpenMetrics bool

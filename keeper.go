@@ -124,10 +124,12 @@ func (k *Keeper) operatorRoutes() http.Handler {
 	for i, s := range k.cfg.Sources {
 		infos[i] = dashboard.Describe(s)
 	}
+	kept, _ := k.cfg.Store.(hook.TokenKeeper) // a store that keeps none leaves the configured ones
+	gate := dashboard.NewGate(dashboard.GateConfig{Tokens: k.cfg.Tokens, Keeper: kept, Logger: k.cfg.Logger})
 	mux := http.NewServeMux()
-	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Tokens: k.cfg.Tokens,
+	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Gate: gate,
 		Logger: k.cfg.Logger, Draining: k.draining}))
-	mux.Handle("GET /metrics", dashboard.Guard(k.metrics.handler(), k.cfg.Tokens, k.cfg.OpenMetrics))
+	mux.Handle("GET /metrics", gate.Guard(k.metrics.handler(), k.cfg.OpenMetrics))
 	return mux
 }
 

@@ -120,21 +120,22 @@ func TestIdleMemoryUnder40MiB(t *testing.T) {
 	s := start(t, options{release: true})
 	idle := time.NewTimer(10 * time.Second)
 	<-idle.C
-	kib := residentKiB(t, s.cmd.Process.Pid)
+	kib := statusKiB(t, s.cmd.Process.Pid, "VmRSS")
 	t.Logf("idle for 10 s: %.1f MiB resident", float64(kib)/1024)
 	if kib >= 40<<10 {
 		t.Errorf("%d KiB resident, want under 40 MiB", kib)
 	}
 }
 
-func residentKiB(t *testing.T, pid int) int {
+// statusKiB reads a size from what the kernel says of a process.
+func statusKiB(t *testing.T, pid int, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")))
 			if err != nil {
 				t.Fatal(err)
@@ -142,6 +143,6 @@ func residentKiB(t *testing.T, pid int) int {
 			return n
 		}
 	}
-	t.Fatal("no VmRSS")
+	t.Fatalf("no %s", name)
 	return 0
 }

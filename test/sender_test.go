@@ -158,14 +158,18 @@ func newClient() *http.Client {
 	}
 }
 
-func (s *server) send(d delivery) (a answer) {
-	began := time.Now()
-	defer func() { a.took = time.Since(began) }()
+func (s *server) send(d delivery) answer {
 	req, err := http.NewRequest(http.MethodPost, "http://"+s.public+"/hooks/"+d.source, bytes.NewReader(d.body))
 	if err != nil {
 		return answer{err: err}
 	}
 	req.Header = d.header
+	return s.answered(req)
+}
+
+func (s *server) answered(req *http.Request) (a answer) {
+	began := time.Now()
+	defer func() { a.took = time.Since(began) }()
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return answer{err: err}

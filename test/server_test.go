@@ -4,6 +4,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +30,11 @@ type options struct {
 	database string            // path; default: a fresh one
 	env      map[string]string // over the usual one; an empty value unsets
 	work     string            // the configuration's work section; default: fast retries
+	level    string            // of the log; default: debug
+	listen   [2]string         // addresses, public and operators'; default: free ports
+	sockets  []*os.File        // listening already, public and operators': handed over
+	through  []string          // a command that becomes the server
+	stderr   *os.File          // in place of the journal
 }
 
 // fast lets a test see several attempts within a second.
@@ -88,9 +95,17 @@ func launch(t *testing.T, o options) *server {
 		t.Fatal(err)
 	}
 	s.env = environment(o.env)
-	s.cmd = exec.Command(s.binary, "serve", "--config", config, "--database", "sqlite:"+s.path,
-		"--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug")
-	s.cmd.Env, s.cmd.Stderr, s.cmd.Dir = s.env, s.log, dir
+	if n := len(o.sockets); n > 0 {
+		s.env = append(s.env, "LISTEN_FDS="+strconv.Itoa(n))
+	}
+	args := append(slices.Clone(o.through), s.binary, "serve", "--config", config, "--database", "sqlite:"+s.path,
+		"--listen", cmp.Or(o.listen[0], "127.0.0.1:0"), "--operator-listen", cmp.Or(o.listen[1], "127.0.0.1:0"),
+		"--log-format", "json", "--log-level", cmp.Or(o.level, "debug"))
+	s.cmd = exec.Command(args[0], args[1:]...)
+	s.cmd.Env, s.cmd.Stderr, s.cmd.Dir, s.cmd.ExtraFiles = s.env, s.log, dir, o.sockets
+	if o.stderr != nil {
+		s.cmd.Stdout, s.cmd.Stderr = o.stderr, o.stderr
+	}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

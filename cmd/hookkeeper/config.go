@@ -81,7 +81,7 @@ func defaults() *config {
 
 // configFlags are the flags by which a command finds its configuration.
 type configFlags struct {
-	Config string `help:"Configuration file, YAML or JSON." placeholder:"FILE"`
+	Config string `help:"Configuration file, YAML or JSON." var:"HOOKKEEPER_CONFIG" placeholder:"FILE"`
 }
 
 // problems collects everything that is wrong, so that it is told at once.
@@ -139,8 +139,7 @@ func (c *config) checkToken(p *problems) {
 	case !t.set && !isLoopback(c.OperatorListen):
 		p.add("operator_listen %s is not loopback and no operator token is set: "+
 			"set HOOKKEEPER_OPERATOR_TOKEN, or listen on 127.0.0.1", c.OperatorListen)
-	case !t.set:
-		c.warn("no operator token: /api/v1 answers 401 to everybody; set HOOKKEEPER_OPERATOR_TOKEN")
+	case !t.set: // the store may keep some: see adviseToken
 	case len(t.value) < 16:
 		c.warn("%s: the operator token is shorter than 16 characters", t.from)
 	}

@@ -14,10 +14,10 @@ import (
 
 type devCmd struct {
 	Dir            string `help:"Folder for database and secrets." default:".hookkeeper" placeholder:"DIR"`
-	Listen         string `help:"Address for senders; default 127.0.0.1:8080, or a free port." placeholder:"ADDR"`
-	OperatorListen string `help:"Address for operators; default 127.0.0.1:8081, or a free port." placeholder:"ADDR"`
-	LogFormat      string `help:"text or json." enum:"text,json" default:"text" placeholder:"FORMAT"`
-	LogLevel       string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
+	Listen         string `help:"Address for senders; a free port if the default is taken." standard:"127.0.0.1:8080" placeholder:"ADDR"`
+	OperatorListen string `help:"Address for operators; a free port if the default is taken." standard:"127.0.0.1:8081" placeholder:"ADDR"`
+	LogFormat      string `help:"How the log is written." enum:"text,json" default:"text" placeholder:"FORMAT"`
+	LogLevel       string `help:"What the log leaves out." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
 	Quiet          bool   `help:"Send no sample events."`
 }
 

@@ -9,10 +9,6 @@ import (
 	"sync"
 )
 
-// maxConnections bounds the open connections of a listener. A delivery takes
-// milliseconds, so more than these are a flood.
-const maxConnections = 4096
-
 // listeners are the two doors.
 type listeners struct{ public, operator net.Listener }
 
@@ -103,6 +99,10 @@ type limited struct {
 func limit(l net.Listener, n int) *limited {
 	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }
+
+// open is how many connections are open: the slot that Accept holds while it
+// waits for the next one does not count.
+func (l *limited) open() int { return len(l.slots) - 1 }
 
 // Accept waits for a free slot first.
 func (l *limited) Accept() (net.Conn, error) {

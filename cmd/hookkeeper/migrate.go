@@ -16,7 +16,7 @@ type migrateCmd struct {
 // databaseFlags name a database without the rest of a configuration.
 type databaseFlags struct {
 	configFlags
-	Database string `help:"sqlite:PATH; default from the configuration." placeholder:"URL"`
+	Database string `help:"The database: sqlite:PATH." var:"HOOKKEEPER_DATABASE" standard:"sqlite:hookkeeper.db" placeholder:"URL"`
 }
 
 func (f *databaseFlags) path(a *app) (string, error) {

@@ -16,10 +16,10 @@ import (
 // operatorFlags say where the event log is looked at: through the operators'
 // API of a running hookkeeper, or in the database itself.
 type operatorFlags struct {
-	Operator  string `help:"Operator address of a running hookkeeper; default HOOKKEEPER_OPERATOR, the dev folder's, or http://127.0.0.1:8081." placeholder:"URL"`
-	Token     string `help:"Operator token; default HOOKKEEPER_OPERATOR_TOKEN or the dev folder's." placeholder:"TOKEN"`
-	TokenFile string `help:"File with the operator token." placeholder:"FILE"`
-	Database  string `help:"Read the database itself: sqlite:PATH." placeholder:"URL"`
+	Operator  string `help:"Operator address of a running hookkeeper; the dev folder's beats the default." var:"HOOKKEEPER_OPERATOR" standard:"http://127.0.0.1:8081" placeholder:"URL"`
+	Token     string `help:"Operator token; without any the dev folder's." var:"HOOKKEEPER_OPERATOR_TOKEN" placeholder:"TOKEN"`
+	TokenFile string `help:"File with the operator token." var:"HOOKKEEPER_OPERATOR_TOKEN_FILE" placeholder:"FILE"`
+	Database  string `help:"Look into the database itself: sqlite:PATH; changes only while no server runs." placeholder:"URL"`
 	Dir       string `help:"Folder of hookkeeper dev." default:".hookkeeper" placeholder:"DIR"`
 }
 

@@ -38,9 +38,13 @@ type cli struct {
 	Events  eventsCmd  `cmd:"" help:"Look into the event log."`
 	Sources sourcesCmd `cmd:"" help:"Look at configured sources, and why a captured delivery does or does not verify."`
 	Replay  replayCmd  `cmd:"" help:"Let handlers work recorded events again."`
+	Tokens  tokensCmd  `cmd:"" help:"Add, list and revoke named operator tokens."`
+	Doctor  doctorCmd  `cmd:"" help:"Check configuration, database, clock, secrets and listeners, and say what to do."`
 	Migrate migrateCmd `cmd:"" help:"Create or update the database schema."`
 	Bench   benchCmd   `cmd:"" help:"Measure this machine: deliveries and jobs a second, beside the same server without a store."`
 	Version versionCmd `cmd:"" help:"Print version, commit, Go and schema."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in a shell."`
 
 	Help helpFlag `short:"h" help:"Show help for a command."`
 }
@@ -65,7 +69,7 @@ func run(ctx context.Context, args []string, env lookup, stdin io.Reader, stdout
 	parser, err := kong.New(&c, kong.Name("hookkeeper"), kong.NoDefaultHelp(),
 		kong.Description("Receives webhooks, keeps each event once, works it until it is done."),
 		kong.Writers(out, stderr), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(a),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}))
+		kong.Help(printHelp))
 	if err != nil {
 		panic("hookkeeper: command line: " + err.Error()) // a wrong struct tag
 	}
@@ -74,7 +78,7 @@ func run(ctx context.Context, args []string, env lookup, stdin io.Reader, stdout
 		return exitDone
 	}
 	if err != nil {
-		complain(stderr, fmt.Errorf("%w; see hookkeeper %s--help", err, named(args)))
+		complain(stderr, fmt.Errorf("%w; see hookkeeper %s--help", err, named(parser.Model, args)))
 		return exitUsage
 	}
 	err = command.Run()
@@ -115,13 +119,14 @@ func complain(w io.Writer, err error) {
 }
 
 // named gives the leading words of args that look like commands, for a hint.
-func named(args []string) string {
+func named(model *kong.Application, args []string) string {
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return ""
 	}
-	switch args[0] {
-	case "dev", "serve", "send", "forward", "events", "sources", "replay", "migrate", "version":
-		return args[0] + " "
+	for _, child := range model.Children {
+		if child.Name == args[0] {
+			return args[0] + " "
+		}
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ import (
 type sendCmd struct {
 	Source      string   `arg:"" help:"Name of the source, or of a sender: stripe, toss, github, standard-webhooks, portone."`
 	Type        string   `arg:"" optional:"" help:"Type of the event, such as invoice.paid; leave it out to see the samples."`
-	To          string   `help:"Public address of the receiver, or the whole endpoint; default HOOKKEEPER_URL, the dev folder's, or http://127.0.0.1:8080." placeholder:"URL"`
+	To          string   `help:"Public address of the receiver, or the whole endpoint; the dev folder's beats the default." var:"HOOKKEEPER_URL" standard:"http://127.0.0.1:8080" placeholder:"URL"`
 	Secret      string   `help:"Sign with this secret instead of the configured one." placeholder:"S"`
 	Data        string   `help:"Send this body; - for stdin." placeholder:"FILE"`
 	Set         []string `help:"Change the body at a dotted path; may be given again." placeholder:"PATH=VALUE" sep:"none"`

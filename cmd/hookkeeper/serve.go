@@ -18,12 +18,12 @@ import (
 
 type serveCmd struct {
 	configFlags
-	Database       string   `help:"Where events are kept: sqlite:PATH." placeholder:"URL"`
-	Listen         string   `help:"Address for senders; default :8080." placeholder:"ADDR"`
-	OperatorListen string   `help:"Address for operators; default 127.0.0.1:8081." placeholder:"ADDR"`
-	Role           []string `help:"What this node does: all, receive, work, operate." enum:"all,receive,work,operate" default:"all"`
-	LogFormat      string   `help:"text or json." enum:"text,json," default:"" placeholder:"FORMAT"`
-	LogLevel       string   `help:"debug, info, warn or error." enum:"debug,info,warn,error," default:"" placeholder:"LEVEL"`
+	Database       string   `help:"Where events are kept: sqlite:PATH." var:"HOOKKEEPER_DATABASE" standard:"sqlite:hookkeeper.db" placeholder:"URL"`
+	Listen         string   `help:"Address for senders." var:"HOOKKEEPER_LISTEN" standard:":8080" placeholder:"ADDR"`
+	OperatorListen string   `help:"Address for operators." var:"HOOKKEEPER_OPERATOR_LISTEN" standard:"127.0.0.1:8081" placeholder:"ADDR"`
+	Role           []string `help:"What this node does; a SQLite database has one process, which does all." enum:"all,receive,work,operate" default:"all"`
+	LogFormat      string   `help:"How the log is written." standard:"text" enum:"text,json," default:"" placeholder:"FORMAT"`
+	LogLevel       string   `help:"What the log leaves out." standard:"info" enum:"debug,info,warn,error," default:"" placeholder:"LEVEL"`
 	PrintConfig    bool     `help:"Show the effective configuration, secrets masked, and end."`
 }
 
@@ -143,11 +143,14 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	keeper, err := hookkeeper.New(n.keeperConfig(store))
+	memory := hookkeeper.MemoryLimit()
+	boundHeap(memory)
+	keeper, err := hookkeeper.New(n.keeperConfig(store, memory))
 	if err != nil {
 		return err
 	}
-	s := &server{keeper: keeper, doors: n.doors, log: n.log}
+	n.adviseToken(ctx, store)
+	s := &server{keeper: keeper, doors: n.doors, log: n.log, connections: connectionsOf(memory)}
 	names := make([]string, len(n.sources))
 	for i, source := range n.sources {
 		names[i] = source.Name()
@@ -180,7 +183,7 @@ func (n *node) open(ctx context.Context) (*sqlite.Store, error) {
 	}
 }
 
-func (n *node) keeperConfig(store hook.Store) hookkeeper.Config {
+func (n *node) keeperConfig(store hook.Store, memory int64) hookkeeper.Config {
 	c := n.config
 	k := hookkeeper.Config{
 		Store: store, Sources: n.sources, Logger: n.log,
@@ -189,7 +192,7 @@ func (n *node) keeperConfig(store hook.Store) hookkeeper.Config {
 		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,
 		Slots: c.Work.Slots, Attempts: c.Work.Attempts,
 		KeepHints: c.KeepHints, KeepBodies: c.KeepBodies,
-		Grace:       stopGrace,
+		Grace: stopGrace, MaxBytesInFlight: memory / 8,
 		OpenMetrics: isLoopback(n.doors.operator.Addr().String()), Node: nodeName(),
 	}
 	if c.OperatorToken.set {

@@ -22,6 +22,12 @@ const (
 	// stopGrace is what requests and handlers have at a stop, both at the same
 	// time, so that the next process finds the database free within 3 s.
 	stopGrace = 2 * time.Second
+
+	// farewell is how long a stop goes on answering, and ends each connection
+	// with its answer. A connection that is closed while its sender believes it
+	// to be open costs a delivery its answer; one that is used within this time
+	// is none of those.
+	farewell = 200 * time.Millisecond
 )
 
 // server is a keeper behind its two listeners.
@@ -30,17 +36,22 @@ type server struct {
 	doors  *listeners
 	log    *slog.Logger
 
+	connections int // that each listener may have open
+
 	begun, answered atomic.Int64
+	leaving         atomic.Bool // answers end their connection
 }
 
-// serve runs until ctx ends, then drains: no new deliveries and no new jobs, two
-// seconds for those in flight. started is called once both doors are open.
+// serve runs until ctx ends, then takes no new jobs, says farewell to senders,
+// takes no new deliveries, and leaves those in flight two seconds in all.
+// started is called once both doors are open.
 func (s *server) serve(ctx context.Context, started func(context.Context)) error {
 	public := s.httpServer(s.count(s.keeper))
 	operator := s.httpServer(s.keeper.Operator())
+	senders, operators := limit(s.doors.public, s.connections), limit(s.doors.operator, s.connections)
 	failed := make(chan error, 3)
-	go func() { failed <- served(public.Serve(limit(s.doors.public, maxConnections))) }()
-	go func() { failed <- served(operator.Serve(limit(s.doors.operator, maxConnections))) }()
+	go func() { failed <- served(public.Serve(senders)) }()
+	go func() { failed <- served(operator.Serve(operators)) }()
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	worked := make(chan error, 1)
@@ -63,11 +74,15 @@ func (s *server) serve(ctx context.Context, started func(context.Context)) error
 			err = errors.New("the workers ended by themselves")
 		}
 	}
+	cut := time.Now().Add(stopGrace)
 	stopStarted()
 	<-startedDone
-	s.keeper.Drain()
 	stopWork()
-	s.shut(public, operator)
+	if err == nil {
+		s.sayFarewell(senders)
+	}
+	s.keeper.Drain()
+	s.shut(cut, public, operator)
 	if running {
 		// A stop in the first moments cuts Run while it writes its routes; the
 		// next start writes them.
@@ -87,9 +102,26 @@ func served(err error) error {
 	return err
 }
 
-// shut gives requests in flight their grace, both doors at once, then cuts.
-func (s *server) shut(servers ...*http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+// sayFarewell ends connections with their next answer, for a moment or until
+// none is open.
+func (s *server) sayFarewell(senders *limited) {
+	s.leaving.Store(true)
+	end := time.NewTimer(farewell)
+	defer end.Stop()
+	look := time.NewTicker(farewell / 20)
+	defer look.Stop()
+	for senders.open() > 0 {
+		select {
+		case <-end.C:
+			return
+		case <-look.C:
+		}
+	}
+}
+
+// shut gives requests in flight until cut, both doors at once.
+func (s *server) shut(cut time.Time, servers ...*http.Server) {
+	ctx, cancel := context.WithDeadline(context.Background(), cut)
 	defer cancel()
 	done := make(chan struct{})
 	for _, one := range servers {
@@ -128,10 +160,13 @@ func bounded(next http.Handler) http.Handler {
 }
 
 // count notes every request begun and answered, for the last line of the log:
-// after a clean stop the two are equal.
+// after a clean stop the two are equal. While leaving it ends connections.
 func (s *server) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.begun.Add(1)
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 		s.answered.Add(1)
 	})

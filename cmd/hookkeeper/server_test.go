@@ -281,3 +281,28 @@ func inherit(t *testing.T) socket {
 	t.Cleanup(func() { f.Close() })
 	return socket{f, l.Addr().String()}
 }
+
+// within waits until something is so.
+func within(t *testing.T, so func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for ; !so(); <-look.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to that")
+		}
+	}
+}
+
+// background runs a command until it ends or is interrupted.
+func background(t *testing.T, env map[string]string, stdout, stderr io.Writer, args ...string) (ended <-chan int, interrupt func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, args, func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+			strings.NewReader(""), stdout, stderr)
+	}()
+	return code, cancel
+}

@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,16 +12,8 @@ import (
 	"github.com/hookkeeper/hookkeeper/hook"
 )
 
-type actorKey struct{}
-
-func withActor(ctx context.Context, actor string) context.Context {
-	return context.WithValue(ctx, actorKey{}, actor)
-}
-
-func actorOf(ctx context.Context) string {
-	actor, _ := ctx.Value(actorKey{}).(string)
-	return actor
-}
+// actorOf names who asks, for the audit trail.
+func actorOf(r *http.Request) string { return visitorOf(r.Context()).name }
 
 // problem writes an error as RFC 9457 asks. The type is about:blank, so the
 // title is the status text; detail says what, where and what to do.

@@ -2,8 +2,8 @@
 // which people and scripts look into the event log and put recorded events to
 // work again.
 //
-// It promises that nothing is shown or changed without an operator token, that
-// every list ends in pages or in a stream, and that every error is a problem
+// It promises that nothing is shown or changed without an operator token of a
+// sufficient role, that whoever guesses tokens is slowed down, that every list ends in pages or in a stream, and that every error is a problem
 // document which names what was wrong. It knows a [hook.Ledger] and nothing
 // else: no engine, no sender. It refuses cookies, unknown parameters and
 // unknown fields.
@@ -12,7 +12,6 @@ package dashboard
 import (
 	"log/slog"
 	"net/http"
-	"path"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -22,8 +21,8 @@ import (
 type APIConfig struct {
 	Ledger  hook.Ledger
 	Sources []SourceInfo
-	// Tokens are the operator tokens. Without any, every request is answered 401.
-	Tokens []string
+	// Gate lets operators in. Nil lets nobody in.
+	Gate *Gate
 	// Logger gets the cause of answers 503; nil means no log.
 	Logger *slog.Logger
 	// Draining is closed when hookkeeper shuts down: answers that wait for
@@ -81,7 +80,7 @@ func Describe(s hook.Source) SourceInfo {
 type api struct {
 	ledger  hook.Ledger
 	sources []SourceInfo
-	tokens  tokens
+	gate    *Gate
 	log     *slog.Logger
 	mux     *http.ServeMux
 
@@ -97,73 +96,18 @@ func API(c APIConfig) http.Handler {
 		panic("dashboard: API without a ledger")
 	}
 	a := &api{
-		ledger: c.Ledger, sources: c.Sources, tokens: hashed(c.Tokens), log: c.Logger, mux: http.NewServeMux(),
+		ledger: c.Ledger, sources: c.Sources, gate: c.Gate, log: c.Logger, mux: http.NewServeMux(),
 	}
 	a.feeder, _ = c.Ledger.(hook.Feeder)
 	a.waiting, a.draining = make(chan struct{}, maxFeedsAwait), c.Draining
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
-	a.routes()
+	if a.gate == nil {
+		a.gate = NewGate(GateConfig{})
+	}
+	for _, rt := range routes() {
+		a.register(rt)
+	}
 	return a
 }
-
-func (a *api) routes() {
-	a.mux.HandleFunc("GET /api/v1/events", a.listEvents)
-	a.mux.HandleFunc("GET /api/v1/events/{id}", a.showEvent)
-	a.mux.HandleFunc("GET /api/v1/events/{id}/raw", a.rawBody)
-	a.mux.HandleFunc("POST /api/v1/events/{id}/replay", a.replay)
-	a.mux.HandleFunc("POST /api/v1/events/{id}/discard", a.discard)
-	a.mux.HandleFunc("GET /api/v1/sources", a.listSources)
-	a.mux.HandleFunc("GET /api/v1/rejections", a.listRejections)
-	a.mux.HandleFunc("GET /api/v1/counts", a.counts)
-	a.mux.HandleFunc("GET /api/v1/history", a.history)
-	a.mux.HandleFunc("GET /api/v1/export", a.export)
-	a.mux.HandleFunc("GET /api/v1/feeds/{name}", a.readFeed)
-	a.mux.HandleFunc("POST /api/v1/feeds/{name}/advance", a.advanceFeed)
-}
-
-// ServeHTTP asks for the token first, so that a stranger learns nothing of what
-// exists, not even a route.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	actor, ok := a.tokens.actor(r)
-	if !ok {
-		unauthorized(w)
-		return
-	}
-	// ServeMux would redirect an unclean path; no route of ours has one.
-	if path.Clean(r.URL.Path) != r.URL.Path {
-		problem(w, http.StatusNotFound, "no such route")
-		return
-	}
-	h, pattern := a.mux.Handler(r)
-	if pattern == "" {
-		a.noRoute(w, r, h)
-		return
-	}
-	a.mux.ServeHTTP(w, r.WithContext(withActor(r.Context(), actor)))
-}
-
-// noRoute turns ServeMux's own plain texts into problem documents.
-func (a *api) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
-	probe := &statusProbe{header: http.Header{}}
-	h.ServeHTTP(probe, r)
-	if probe.status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", probe.header.Get("Allow"))
-		problem(w, probe.status, "this route does not take "+r.Method)
-		return
-	}
-	problem(w, http.StatusNotFound, "no such route")
-}
-
-// statusProbe keeps the status and headers of an answer and drops its text.
-type statusProbe struct {
-	header http.Header
-	status int
-}
-
-func (p *statusProbe) Header() http.Header         { return p.header }
-func (p *statusProbe) Write(b []byte) (int, error) { return len(b), nil }
-func (p *statusProbe) WriteHeader(status int)      { p.status = status }

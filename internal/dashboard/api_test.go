@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/hooktest"
 	"github.com/hookkeeper/hookkeeper/internal/dashboard"
 	"github.com/hookkeeper/hookkeeper/sqlite"
 )
@@ -31,6 +32,11 @@ type desk struct {
 	t     *testing.T
 	store *sqlite.Store
 	url   string
+	clock *hooktest.Clock
+}
+
+func gateOf(tokens ...string) *dashboard.Gate {
+	return dashboard.NewGate(dashboard.GateConfig{Tokens: tokens})
 }
 
 func newDesk(t *testing.T) *desk {
@@ -44,12 +50,15 @@ func newDesk(t *testing.T) *desk {
 			t.Error(err)
 		}
 	})
+	clock := hooktest.NewClock()
 	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{
-		Ledger: store, Tokens: []string{"another-token-9876543210", token},
-		Sources: []dashboard.SourceInfo{{Name: "stripe", Endpoint: "/hooks/stripe"}},
+		Ledger: store, Gate: dashboard.NewGate(dashboard.GateConfig{
+			Tokens: []string{"another-token-9876543210", token}, Keeper: store, Now: clock.Now,
+		}),
+		Sources: []dashboard.SourceInfo{{Name: "stripe", Endpoint: "/hooks/stripe", Warnings: []string{}}},
 	}))
 	t.Cleanup(srv.Close)
-	return &desk{t, store, srv.URL}
+	return &desk{t, store, srv.URL, clock}
 }
 
 func (d *desk) record(key, eventType string, body []byte, handlers ...string) string {
@@ -90,22 +99,26 @@ func (d *desk) askAs(authorization, method, route, body string) (*http.Response,
 	return resp, data
 }
 
-// routes are all there are; {id} is filled in by the tests.
-var routes = [...][2]string{
-	{"GET", "/api/v1/events"}, {"GET", "/api/v1/events/ev_1"}, {"GET", "/api/v1/events/ev_1/raw"},
-	{"POST", "/api/v1/events/ev_1/replay"}, {"POST", "/api/v1/events/ev_1/discard"},
-	{"GET", "/api/v1/sources"}, {"GET", "/api/v1/rejections"}, {"GET", "/api/v1/counts"},
-	{"GET", "/api/v1/history"}, {"GET", "/api/v1/export"},
+// every gives method and path of all routes, and of one that is none.
+func every() [][2]string {
+	all := [][2]string{{"GET", "/api/v1/nothing"}}
+	for _, r := range dashboard.Routes() {
+		method, path, _ := strings.Cut(r.Pattern, " ")
+		all = append(all, [2]string{method, strings.NewReplacer("{id}", "ev_1", "{name}", "app").Replace(path)})
+	}
+	return all
 }
 
 func TestNothingIsShownWithoutAToken(t *testing.T) {
 	d := newDesk(t)
-	closed := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: d.store, Tokens: []string{"", "  "}}))
+	closed := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: d.store,
+		Gate: dashboard.NewGate(dashboard.GateConfig{Tokens: []string{"", "  "}, Now: d.clock.Now})}))
 	defer closed.Close()
 	for _, authorization := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Bearer  ", "Basic " + token, token} {
-		for _, route := range append(routes[:], [2]string{"GET", "/api/v1/nothing"}) {
+		for _, route := range every() {
+			d.clock.Advance(time.Minute) // or the wrong ones would be too many
 			for _, address := range []string{d.url, closed.URL} {
-				resp, body := (&desk{t, d.store, address}).askAs(authorization, route[0], route[1], "{}")
+				resp, body := (&desk{t: t, url: address}).askAs(authorization, route[0], route[1], "{}")
 				if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") == "" {
 					t.Errorf("%s with %q: %d, want 401", route, authorization, resp.StatusCode)
 				}
@@ -113,7 +126,7 @@ func TestNothingIsShownWithoutAToken(t *testing.T) {
 			}
 		}
 	}
-	if resp, _ := (&desk{t, d.store, closed.URL}).ask("GET", "/api/v1/counts", ""); resp.StatusCode != 401 {
+	if resp, _ := (&desk{t: t, url: closed.URL}).ask("GET", "/api/v1/counts", ""); resp.StatusCode != 401 {
 		t.Errorf("without configured tokens: %d, want 401", resp.StatusCode)
 	}
 	if resp, _ := d.askAs("bearer another-token-9876543210", "GET", "/api/v1/counts", ""); resp.StatusCode != 200 {
@@ -175,6 +188,13 @@ func TestWrongRequestsAreNamed(t *testing.T) {
 		{"GET", "/api/v1/export?limit=5", "", 400, "limit"},
 		{"GET", "/api/v1/history?source=a", "", 400, "source"},
 		{"GET", "/api/v1/rejections?limit=-1", "", 400, "limit"},
+		{"GET", "/api/v1/counts?source=a", "", 400, "this route has none"},
+		{"GET", "/api/v1/events/" + id + "?raw=1", "", 400, "raw"},
+		{"POST", "/api/v1/tokens", `{"name":"a","role":"viewer","sha256":"abc"}`, 400, "sha256"},
+		{"POST", "/api/v1/tokens", `{"name":"a","role":"root","sha256":"` + strings.Repeat("ab", 32) + `"}`, 400, "role"},
+		{"POST", "/api/v1/tokens", `{"name":"A!","role":"viewer","sha256":"` + strings.Repeat("ab", 32) + `"}`, 409, "A!"},
+		{"DELETE", "/api/v1/tokens/nobody", "", 404, "nobody"},
+		{"POST", "/api/v1/events/ev_nope/replay", `{"dry_run":true}`, 404, ""},
 		{"POST", "/api/v1/events/" + id + "/replay", `{}`, 400, "reason"},
 		{"POST", "/api/v1/events/" + id + "/replay", `{"reason":"x","actor":"me"}`, 400, "body"},
 		{"POST", "/api/v1/events/" + id + "/replay", `{"reason":"x"}{}`, 400, "body"},
@@ -292,7 +312,7 @@ func TestExportHoldsBodiesAndChecksums(t *testing.T) {
 
 func TestReplayIsAuditedUnderTheToken(t *testing.T) {
 	ledger := &orders{}
-	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: ledger, Tokens: []string{"first-token", token}}))
+	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: ledger, Gate: gateOf("first-token", token)}))
 	defer srv.Close()
 	d := &desk{t: t, url: srv.URL}
 	resp, body := d.ask("POST", "/api/v1/events/ev_1/replay", `{"handlers":["mail"],"reason":"mended"}`)
@@ -311,7 +331,7 @@ func TestReplayIsAuditedUnderTheToken(t *testing.T) {
 // TestBrokenStreamIsNotTakenForWhole: after the first line the status has gone
 // out, so the connection must be cut.
 func TestBrokenStreamIsNotTakenForWhole(t *testing.T) {
-	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: &orders{}, Tokens: []string{token}}))
+	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: &orders{}, Gate: gateOf(token)}))
 	defer srv.Close()
 	req, err := http.NewRequest("GET", srv.URL+"/api/v1/history", nil)
 	if err != nil {
@@ -381,7 +401,7 @@ func TestGuardOpensOnlyWithATokenOrOnPurpose(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/metrics", nil)
 		r.Header.Set("Authorization", test.auth)
-		dashboard.Guard(inner, test.tokens, test.open).ServeHTTP(w, r)
+		gateOf(test.tokens...).Guard(inner, test.open).ServeHTTP(w, r)
 		if w.Code != test.want {
 			t.Errorf("%+v: %d", test, w.Code)
 		}

@@ -65,13 +65,27 @@ func fileName(id string) string {
 	}, id)
 }
 
+// replayOrder is the body of the order to replay an event.
+type replayOrder struct {
+	Handlers []string `json:"handlers"`
+	Reason   string   `json:"reason"`
+	DryRun   bool     `json:"dry_run"`
+}
+
+// discardOrder is the body of the order to lay a dead job aside.
+type discardOrder struct {
+	Handler string `json:"handler"`
+	Reason  string `json:"reason"`
+}
+
 func (a *api) replay(w http.ResponseWriter, r *http.Request) {
-	var order struct {
-		Handlers []string `json:"handlers"`
-		Reason   string   `json:"reason"`
-	}
+	var order replayOrder
 	if err := orderOf(w, r, &order); err != nil {
 		a.fail(w, r, err)
+		return
+	}
+	if order.DryRun {
+		a.planReplay(w, r, order)
 		return
 	}
 	if strings.TrimSpace(order.Reason) == "" {
@@ -79,7 +93,7 @@ func (a *api) replay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	jobs, err := a.ledger.Replay(r.Context(), r.PathValue("id"), hook.Replay{
-		Handlers: order.Handlers, Reason: order.Reason, Actor: actorOf(r.Context()),
+		Handlers: order.Handlers, Reason: order.Reason, Actor: actorOf(r),
 	})
 	if err != nil {
 		a.fail(w, r, err)
@@ -88,11 +102,24 @@ func (a *api) replay(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"id": r.PathValue("id"), "jobs": jobs})
 }
 
-func (a *api) discard(w http.ResponseWriter, r *http.Request) {
-	var order struct {
-		Handler string `json:"handler"`
-		Reason  string `json:"reason"`
+// planReplay says what the replay would queue.
+func (a *api) planReplay(w http.ResponseWriter, r *http.Request, order replayOrder) {
+	planner, ok := a.ledger.(hook.Planner)
+	if !ok {
+		problem(w, http.StatusNotImplemented, "the store of this hookkeeper makes no plans")
+		return
 	}
+	id := r.PathValue("id")
+	plan, err := planner.PlanReplay(r.Context(), id, hook.Replay{Handlers: order.Handlers})
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	answer(w, map[string]any{"id": id, "jobs": 0, "plan": plan})
+}
+
+func (a *api) discard(w http.ResponseWriter, r *http.Request) {
+	var order discardOrder
 	if err := orderOf(w, r, &order); err != nil {
 		a.fail(w, r, err)
 		return
@@ -106,7 +133,7 @@ func (a *api) discard(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	id := r.PathValue("id")
-	if err := a.ledger.Discard(r.Context(), id, order.Handler, actorOf(r.Context()), order.Reason); err != nil {
+	if err := a.ledger.Discard(r.Context(), id, order.Handler, actorOf(r), order.Reason); err != nil {
 		a.fail(w, r, err)
 		return
 	}

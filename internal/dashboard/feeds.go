@@ -17,7 +17,7 @@ const (
 // readFeed gives the events after a cursor, oldest first. With wait it holds the
 // answer back until there is one, for so many seconds at most.
 func (a *api) readFeed(w http.ResponseWriter, r *http.Request) {
-	p := queryOf(r, "source", "type", "since", "limit", "wait")
+	p := parametersOf(r)
 	f := hook.Filter{Source: p.text("source"), Type: p.text("type"), Since: p.instant("since")}
 	limit, wait := p.number("limit", 100), p.seconds("wait", maxFeedWait)
 	if p.err != nil {
@@ -74,11 +74,14 @@ func (a *api) awaitFeed(r *http.Request, f hook.Filter, limit int, wait time.Dur
 	}
 }
 
+// advanceOrder is the body of the order to move a cursor.
+type advanceOrder struct {
+	Through string `json:"through"`
+}
+
 // advanceFeed moves a cursor past an event.
 func (a *api) advanceFeed(w http.ResponseWriter, r *http.Request) {
-	var order struct {
-		Through string `json:"through"`
-	}
+	var order advanceOrder
 	if err := orderOf(w, r, &order); err != nil {
 		a.fail(w, r, err)
 		return
@@ -101,7 +104,7 @@ func (a *api) advanceFeed(w http.ResponseWriter, r *http.Request) {
 
 // seconds reads whole seconds; more than most is most.
 func (p *parameters) seconds(name string, most time.Duration) time.Duration {
-	s := p.values.Get(name)
+	s := p.text(name)
 	if s == "" {
 		return 0
 	}

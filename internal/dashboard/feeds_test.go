@@ -77,9 +77,9 @@ func TestFeedWaitsForAnEvent(t *testing.T) {
 func TestWaitingFeedEndsAtADrain(t *testing.T) {
 	d := newDesk(t)
 	draining := make(chan struct{})
-	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: d.store, Tokens: []string{token}, Draining: draining}))
+	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{Ledger: d.store, Gate: gateOf(token), Draining: draining}))
 	defer srv.Close()
-	d = &desk{t, d.store, srv.URL}
+	d = &desk{t: t, store: d.store, url: srv.URL}
 	d.feed("")
 	done := make(chan struct{})
 	go func() { defer close(done); d.feed("?wait=20") }()

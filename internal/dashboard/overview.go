@@ -7,10 +7,6 @@ import (
 )
 
 func (a *api) listSources(w http.ResponseWriter, r *http.Request) {
-	if err := queryOf(r).err; err != nil {
-		a.fail(w, r, err)
-		return
-	}
 	counts, err := a.ledger.Counts(r.Context())
 	if err != nil {
 		a.fail(w, r, err)
@@ -27,7 +23,7 @@ func (a *api) listSources(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) listRejections(w http.ResponseWriter, r *http.Request) {
-	p := queryOf(r, "source", "limit")
+	p := parametersOf(r)
 	source, limit := p.text("source"), p.number("limit", maxPage)
 	if p.err != nil {
 		a.fail(w, r, p.err)

@@ -24,12 +24,13 @@ const (
 
 // parameters reads a query string in which each known name stands at most once.
 type parameters struct {
+	known  []string
 	values url.Values
 	err    error // the first problem; later reads give zero values
 }
 
-func queryOf(r *http.Request, known ...string) *parameters {
-	p := &parameters{}
+func queryOf(r *http.Request, known []string) *parameters {
+	p := &parameters{known: known}
 	p.values, p.err = url.ParseQuery(r.URL.RawQuery)
 	if p.err != nil {
 		p.err = &badInput{"query", "not a well-formed query string"}
@@ -39,7 +40,7 @@ func queryOf(r *http.Request, known ...string) *parameters {
 		values := p.values[name]
 		switch {
 		case !slices.Contains(known, name):
-			p.fail(name, "unknown parameter, known here: "+strings.Join(known, ", "))
+			p.fail(name, "unknown parameter, "+knownHere(known))
 		case len(values) > 1:
 			p.fail(name, "given more than once")
 		case len(values[0]) > maxParameter:
@@ -58,10 +59,24 @@ func (p *parameters) fail(name, why string) {
 	}
 }
 
-func (p *parameters) text(name string) string { return p.values.Get(name) }
+func knownHere(names []string) string {
+	if len(names) == 0 {
+		return "this route has none"
+	}
+	return "known here: " + strings.Join(names, ", ")
+}
+
+// text reads a parameter of the route's row. Reading any other is a mistake of
+// the programmer: nobody could ever give it.
+func (p *parameters) text(name string) string {
+	if !slices.Contains(p.known, name) {
+		panic("dashboard: parameter " + name + " is not in the table of routes")
+	}
+	return p.values.Get(name)
+}
 
 func (p *parameters) number(name string, most int) int {
-	s := p.values.Get(name)
+	s := p.text(name)
 	if s == "" {
 		return 0
 	}
@@ -75,7 +90,7 @@ func (p *parameters) number(name string, most int) int {
 
 // instant reads RFC 3339 or Unix seconds.
 func (p *parameters) instant(name string) time.Time {
-	s := p.values.Get(name)
+	s := p.text(name)
 	if s == "" {
 		return time.Time{}
 	}
@@ -90,7 +105,7 @@ func (p *parameters) instant(name string) time.Time {
 }
 
 func (p *parameters) state(name string) hook.State {
-	s := hook.State(p.values.Get(name))
+	s := hook.State(p.text(name))
 	if s != "" && !slices.Contains(hook.Worst[:], s) {
 		p.fail(name, "unknown state")
 	}
@@ -99,16 +114,14 @@ func (p *parameters) state(name string) hook.State {
 
 // filterOf reads the filters of the event log; paged adds limit and cursor.
 func filterOf(r *http.Request, paged bool) (hook.Filter, error) {
-	known := []string{"source", "type", "state", "subject", "key", "since", "until"}
-	if paged {
-		known = append(known, "limit", "cursor")
-	}
-	p := queryOf(r, known...)
+	p := parametersOf(r)
 	f := hook.Filter{
 		Source: p.text("source"), Type: p.text("type"), State: p.state("state"),
 		Subject: p.text("subject"), Key: p.text("key"),
 		Since: p.instant("since"), Until: p.instant("until"),
-		Limit: p.number("limit", maxPage), Cursor: p.text("cursor"),
+	}
+	if paged {
+		f.Limit, f.Cursor = p.number("limit", maxPage), p.text("cursor")
 	}
 	return f, p.err
 }

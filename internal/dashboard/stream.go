@@ -72,10 +72,6 @@ func (l *lines) end(a *api, r *http.Request, err error) {
 }
 
 func (a *api) history(w http.ResponseWriter, r *http.Request) {
-	if err := queryOf(r).err; err != nil {
-		a.fail(w, r, err)
-		return
-	}
 	l := newLines(w)
 	err := a.ledger.History(r.Context(), func(line hook.HistoryLine) error { return l.write(line) })
 	l.end(a, r, err)

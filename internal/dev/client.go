@@ -259,7 +259,8 @@ func (c *Client) problem(resp *http.Response) error {
 			"give it with --token or HOOKKEEPER_OPERATOR_TOKEN", c.Base), nil}
 	}
 	text := fmt.Sprintf("operator API at %s: %s", c.Base, p.Detail)
-	if resp.StatusCode/100 == 5 && resp.StatusCode != http.StatusNotImplemented {
+	if resp.StatusCode == http.StatusTooManyRequests ||
+		resp.StatusCode/100 == 5 && resp.StatusCode != http.StatusNotImplemented {
 		return errors.New(text) // it may be well again soon
 	}
 	return &apiError{text, nil}

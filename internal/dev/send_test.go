@@ -139,7 +139,8 @@ func TestClientIsALedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{
-		Ledger: store, Tokens: []string{"token"}, Sources: []dashboard.SourceInfo{{Name: "s"}},
+		Ledger: store, Sources: []dashboard.SourceInfo{{Name: "s"}},
+		Gate: dashboard.NewGate(dashboard.GateConfig{Tokens: []string{"token"}, Keeper: store}),
 	}))
 	defer srv.Close()
 	c := &dev.Client{Base: srv.URL + "/", Token: "token"}

@@ -1,0 +1,48 @@
+package dashboard
+
+import (
+	"reflect"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// Row is a row of the table of routes.
+type Row struct {
+	Pattern string
+	Need    hook.Role
+	Query   []string
+}
+
+// Routes gives the table from which the API is registered.
+func Routes() []Row {
+	var rows []Row
+	for _, r := range routes() {
+		rows = append(rows, Row{r.pattern, r.need, r.query})
+	}
+	return rows
+}
+
+// Bodies are the types of what is asked and answered, under their names in
+// openapi.json.
+func Bodies() map[string]reflect.Type {
+	return map[string]reflect.Type{
+		"Event": reflect.TypeFor[hook.EventInfo](), "Job": reflect.TypeFor[hook.JobInfo](),
+		"Attempt": reflect.TypeFor[hook.AttemptInfo](), "EventDetail": reflect.TypeFor[hook.EventDetail](),
+		"ExportedEvent": reflect.TypeFor[exported](), "Counts": reflect.TypeFor[hook.Counts](),
+		"Rejection": reflect.TypeFor[hook.Rejection](), "HistoryLine": reflect.TypeFor[hook.HistoryLine](),
+		"Source": reflect.TypeFor[SourceInfo](), "Token": reflect.TypeFor[hook.TokenInfo](),
+		"PlannedJob": reflect.TypeFor[hook.PlannedJob](), "ReplayOrder": reflect.TypeFor[replayOrder](),
+		"DiscardOrder": reflect.TypeFor[discardOrder](), "AdvanceOrder": reflect.TypeFor[advanceOrder](),
+		"TokenOrder": reflect.TypeFor[tokenOrder](),
+	}
+}
+
+// MaxStrangers is how many addresses a gate remembers at once.
+const MaxStrangers = maxStrangers
+
+// Strangers is how many addresses a gate remembers now.
+func (g *Gate) Strangers() int {
+	g.brake.mu.Lock()
+	defer g.brake.mu.Unlock()
+	return len(g.brake.by)
+}
