@@ -118,7 +118,9 @@ func TestDiskFullIs503AndRecovers(t *testing.T) {
 		senders.Go(func() { k.persist(s, done, fmt.Sprintf("evt_full_%d", w)) })
 	}
 	var reason []byte
-	eventually(t, 20*time.Second, "the disk is full and the server says so", func() bool {
+	// The proof of /readyz is a small write, for which there may be room a little
+	// longer than for a delivery.
+	eventually(t, 40*time.Second, "the disk is full and the server says so", func() bool {
 		s.mustLive(t)
 		_, refusals := k.counts()
 		code, text := s.get("http://" + s.public + "/readyz")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -52,12 +53,19 @@ func TestBlockedLogHarmsNobody(t *testing.T) {
 	stop()
 
 	const forgeries = 10_000 // a line or two each; the pipe holds 64 KiB
-	for i := range forgeries {
-		d := byStripe("stripe", forgersSecret, stripeEvent("evt_forged", defaultSubject, ""), time.Now())
-		if a := s.send(d); a.code != 400 || a.took > time.Second {
-			t.Fatalf("forgery %d with the log blocked: %v, want 400 at once", i, a)
-		}
+	var forgers sync.WaitGroup
+	for range 8 {
+		forgers.Go(func() {
+			for range forgeries / 8 {
+				d := byStripe("stripe", forgersSecret, stripeEvent("evt_forged", defaultSubject, ""), time.Now())
+				if a := s.send(d); a.code != 400 || a.took > 2*time.Second {
+					t.Errorf("a forgery with the log blocked: %v, want 400 at once", a)
+					return
+				}
+			}
+		})
 	}
+	forgers.Wait()
 	var slowest time.Duration
 	var last string
 	for i := range 200 {
@@ -67,8 +75,8 @@ func TestBlockedLogHarmsNobody(t *testing.T) {
 	}
 	s.reaches(t, last, "done")
 	t.Logf("log blocked: 200 deliveries answered, the slowest after %s", slowest.Round(time.Millisecond))
-	if slowest > time.Second {
-		t.Errorf("with the log blocked an answer takes %s, want under a second", slowest)
+	if slowest > 2*time.Second {
+		t.Errorf("with the log blocked an answer takes %s, want under 2 s", slowest)
 	}
 
 	// Read again, the log says what is missing, and goes on.

@@ -46,7 +46,7 @@ func newCrowd(senders int, to string, every time.Duration) *crowd {
 func (c *crowd) deliver(w int, every time.Duration) {
 	s := &server{public: c.to, client: newClient()}
 	defer s.client.CloseIdleConnections()
-	pace := time.NewTicker(every)
+	pace := time.NewTicker(every + time.Duration(w)*time.Millisecond/4) // not all at one instant
 	defer pace.Stop()
 	for i := 0; ; i++ {
 		key := fmt.Sprintf("evt_crowd_%d_%d", w, i)

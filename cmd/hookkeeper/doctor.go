@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -111,6 +112,9 @@ func (cmd *doctorCmd) checkConfiguration(a *app, f *findings) *config {
 			p.add("%w", err)
 		} else if folder.found {
 			c, where = folder.config(), "the folder of hookkeeper dev, "+cmd.Dir
+			// dev writes down where it listens, which may be a free port.
+			c.Listen = cmp.Or(strings.TrimPrefix(folder.values["HOOKKEEPER_URL"], "http://"), c.Listen)
+			c.OperatorListen = cmp.Or(strings.TrimPrefix(folder.values["HOOKKEEPER_OPERATOR"], "http://"), c.OperatorListen)
 		}
 	}
 	if cmd.Database != "" {
@@ -161,6 +165,8 @@ func checkSecrets(c *config, f *findings) {
 		}
 	}
 	switch t := c.OperatorToken; {
+	case !t.set && keptTokens(c) > 0:
+		f.add("operator token", healthOK, fmt.Sprintf("none is configured, the database keeps %d", keptTokens(c)), "")
 	case !t.set:
 		f.add("operator token", healthWarning, "none is configured",
 			"set "+envToken+", or hookkeeper tokens add NAME --role admin; without any the API answers 401 to everybody")

@@ -180,6 +180,14 @@ func TestDoctorKnowsARunningHookkeeper(t *testing.T) {
 	if got.code != 0 {
 		t.Errorf("exit code %d:\n%s", got.code, got.stdout)
 	}
+	kept := maps.Clone(env)
+	delete(kept, "HOOKKEEPER_OPERATOR_TOKEN")
+	if got := call(t, env, "tokens", "add", "boss", "--role", "admin", "--operator", s.operator); got.code != 0 {
+		t.Errorf("tokens add: %s", got.stderr)
+	}
+	if found, _ := examined(t, kept); found["operator token"].State != healthOK {
+		t.Errorf("a kept token is a token: %+v", found["operator token"])
+	}
 	// The two doors are not mistaken for each other.
 	env["HOOKKEEPER_LISTEN"] = env["HOOKKEEPER_OPERATOR_LISTEN"]
 	if found, _ := examined(t, env); found["public listener"].State != healthFailed {

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
@@ -96,6 +97,21 @@ func readCounts(ctx context.Context, path string) error {
 	}
 	_, err = r.Counts(ctx)
 	return errors.Join(err, r.Close())
+}
+
+// keptTokens counts the valid operator tokens in the database; none if it cannot
+// be read, which is another check's to say.
+func keptTokens(c *config) int {
+	r, err := sqlite.OpenReadOnly(sqlitePath(c.Database))
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	all, err := r.Tokens(context.Background())
+	if err != nil {
+		return 0
+	}
+	return len(slices.DeleteFunc(all, func(t hook.TokenInfo) bool { return t.RevokedAt != nil }))
 }
 
 func checkDisk(path string, f *findings) {

@@ -27,7 +27,7 @@ const (
 	// with its answer. A connection that is closed while its sender believes it
 	// to be open costs a delivery its answer; one that is used within this time
 	// is none of those.
-	farewell = 200 * time.Millisecond
+	farewell = 500 * time.Millisecond
 )
 
 // server is a keeper behind its two listeners.
@@ -108,7 +108,7 @@ func (s *server) sayFarewell(senders *limited) {
 	s.leaving.Store(true)
 	end := time.NewTimer(farewell)
 	defer end.Stop()
-	look := time.NewTicker(farewell / 20)
+	look := time.NewTicker(farewell / 50)
 	defer look.Stop()
 	for senders.open() > 0 {
 		select {
