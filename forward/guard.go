@@ -55,7 +55,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	}
 	switch {
 	case p.Addr().Is4In6():
-		return p, errors.New("write IPv4 networks plainly, without ::ffff:")
+		return p, errors.New("write IPv4 networks plainly, without the prefix ::ffff")
 	case p.Bits() < least:
 		return p, errors.New("is so wide that it would allow nearly everything: name the networks")
 	}

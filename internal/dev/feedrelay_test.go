@@ -94,8 +94,7 @@ func (r *relayed) run(ctx context.Context) {
 func TestRelayFinishesTheEventOnItsWayAtAStop(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var n atomic.Int64
-	var r *relayed
-	r = newRelay(t, 2, func(w http.ResponseWriter, req *http.Request) {
+	r := newRelay(t, 2, func(w http.ResponseWriter, req *http.Request) {
 		if n.Add(1) == 1 {
 			stop()
 			<-ctx.Done()
