@@ -162,10 +162,12 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 func TestADestinationInTrouble(t *testing.T) {
 	elsewhere, port := counter(t)
 	for name, fail := range map[string]http.HandlerFunc{
-		"500":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"hangs":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"resets":   reset,
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:"+port, http.StatusTemporaryRedirect) },
+		"500":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"hangs":  func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"resets": reset,
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:"+port, http.StatusTemporaryRedirect)
+		},
 		"drips": func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000000")
 			w.WriteHeader(502)

@@ -104,9 +104,18 @@ func TestMutantsOfTheReferenceAreCaught(t *testing.T) {
 			if o.SlowMax = c.slow; c.slow > o.Lease {
 				o.SlowPercent, o.SlowMin = 5, c.slow
 			}
-			if r := torture(t, o); r.Found(c.as) == 0 {
-				t.Errorf("judged %s, not found: %s", r.Verdict, c.as)
+			// Where in a mistake's window a kill lands is chance: a few seeds.
+			var verdicts []history.Verdict
+			for range 4 {
+				r := torture(t, o)
+				if r.Found(c.as) > 0 {
+					return
+				}
+				verdicts = append(verdicts, r.Verdict)
+				o.Seed++
+				o.Dir = t.TempDir()
 			}
+			t.Errorf("judged %v, not found: %s", verdicts, c.as)
 		})
 	}
 }
