@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // listeners are the two doors.
@@ -94,15 +95,17 @@ type limited struct {
 	slots  chan struct{}
 	closed chan struct{}
 	once   sync.Once
+
+	leaving atomic.Bool
+	early   atomic.Int64 // open connections that were accepted before leave
 }
 
 func limit(l net.Listener, n int) *limited {
 	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }
 
-// open is how many connections are open: the slot that Accept holds while it
-// waits for the next one does not count.
-func (l *limited) open() int { return len(l.slots) - 1 }
+// leave makes connections accepted from now on no early ones.
+func (l *limited) leave() { l.leaving.Store(true) }
 
 // Accept waits for a free slot first.
 func (l *limited) Accept() (net.Conn, error) {
@@ -116,7 +119,12 @@ func (l *limited) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &limitedConn{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+	left := int64(0)
+	if !l.leaving.Load() {
+		left = 1
+	}
+	l.early.Add(left)
+	return &limitedConn{Conn: c, free: sync.OnceFunc(func() { l.early.Add(-left); <-l.slots })}, nil
 }
 
 // Close also wakes an Accept that waits for a slot.

@@ -102,15 +102,17 @@ func served(err error) error {
 	return err
 }
 
-// sayFarewell ends connections with their next answer, for a moment or until
-// none is open.
+// sayFarewell ends connections with their next answer, until none is open that
+// was before, but only for a moment. Senders that come meanwhile are answered,
+// each on a connection for that one delivery.
 func (s *server) sayFarewell(senders *limited) {
+	senders.leave()
 	s.leaving.Store(true)
 	end := time.NewTimer(farewell)
 	defer end.Stop()
 	look := time.NewTicker(farewell / 50)
 	defer look.Stop()
-	for senders.open() > 0 {
+	for senders.early.Load() > 0 {
 		select {
 		case <-end.C:
 			return
