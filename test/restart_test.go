@@ -215,24 +215,6 @@ func (s *server) judgeStop(t *testing.T, asked time.Time) {
 	s.log.judge(t)
 }
 
-// watchStalls tells how long this process has at most been kept from running
-// since it was last asked: then the senders of a test stood still as well, and
-// all speak at once.
-func watchStalls(t *testing.T) (worst func() time.Duration) {
-	var most atomic.Int64
-	go func() {
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		last := time.Now()
-		for t.Context().Err() == nil {
-			<-tick.C
-			most.Store(max(most.Load(), int64(time.Since(last))))
-			last = time.Now()
-		}
-	}()
-	return func() time.Duration { return time.Duration(most.Swap(0)) }
-}
-
 func TestThirtyRestartsUnderLoad(t *testing.T) {
 	const restarts = 30
 	public, to := socket(t)
@@ -241,12 +223,10 @@ func TestThirtyRestartsUnderLoad(t *testing.T) {
 	s := start(t, o)
 	c := newCrowd(16, to, 20*time.Millisecond)
 	c.flows(t, 100)
-	var hit, refusals, silent, shed, worst, noisy int
-	stalled := watchStalls(t)
+	var hit, refusals, silent, shed, worst int
 	var gaps []time.Duration
 	for i := range restarts {
 		c.since()
-		stalled()
 		next := launch(t, o) // it waits for the database
 		hit += int(c.inFlight.Load())
 		asked := time.Now()
@@ -256,10 +236,7 @@ func TestThirtyRestartsUnderLoad(t *testing.T) {
 		gaps = append(gaps, time.Since(asked))
 		c.flows(t, 50)
 		refused, unanswered, turnedAway := c.since()
-		if busy := stalled(); unanswered > 3 && refused == 0 && busy > 200*time.Millisecond {
-			t.Logf("restart %d: noisy, this machine stood still for %s: %d unanswered", i, busy, unanswered)
-			noisy++
-		} else if refused > 0 || unanswered > 3 {
+		if refused > 0 || unanswered > 3 {
 			t.Errorf("restart %d: %d connections refused, %d deliveries unanswered, want 0 and at most 3: %v", i, refused, unanswered, c.cause)
 		}
 		refusals, silent, shed, worst = refusals+refused, silent+unanswered, shed+turnedAway, max(worst, unanswered)
@@ -273,8 +250,8 @@ func TestThirtyRestartsUnderLoad(t *testing.T) {
 		"a restart), %d answered 503; SIGTERM to the next process serving: median %s, worst %s",
 		restarts, hit, acknowledged, refusals, silent, worst, shed,
 		gaps[len(gaps)/2].Round(time.Millisecond), gaps[len(gaps)-1].Round(time.Millisecond))
-	if hit == 0 || noisy > restarts/3 {
-		t.Errorf("inconclusive: %d deliveries in flight at a SIGTERM, %d noisy restarts", hit, noisy)
+	if hit == 0 {
+		t.Error("inconclusive: no delivery was in flight at any SIGTERM")
 	}
 	s.awaitReady(t)
 	s.balances(t)

@@ -107,6 +107,10 @@ func limit(l net.Listener, n int) *limited {
 // leave makes connections accepted from now on no early ones.
 func (l *limited) leave() { l.leaving.Store(true) }
 
+// fresh is how many connections are open that were accepted after leave; one
+// more while Accept waits for the next.
+func (l *limited) fresh() int { return len(l.slots) - int(l.early.Load()) }
+
 // Accept waits for a free slot first.
 func (l *limited) Accept() (net.Conn, error) {
 	select {

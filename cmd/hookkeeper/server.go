@@ -104,15 +104,23 @@ func served(err error) error {
 
 // sayFarewell ends connections with their next answer, until none is open that
 // was before, but only for a moment. Senders that come meanwhile are answered,
-// each on a connection for that one delivery.
+// each on a connection for that one delivery; only when these are gone as well
+// may Shutdown be called, for it drops what it finds on a fresh connection.
 func (s *server) sayFarewell(senders *limited) {
 	senders.leave()
 	s.leaving.Store(true)
-	end := time.NewTimer(farewell)
+	await(farewell, func() bool { return senders.early.Load() == 0 })
+	_ = senders.Close() // whoever comes now is the next process's
+	await(farewell/2, func() bool { return senders.fresh() == 0 })
+}
+
+// await looks again and again, but no longer than most.
+func await(most time.Duration, ok func() bool) {
+	end := time.NewTimer(most)
 	defer end.Stop()
 	look := time.NewTicker(farewell / 50)
 	defer look.Stop()
-	for senders.early.Load() > 0 {
+	for !ok() {
 		select {
 		case <-end.C:
 			return
