@@ -75,6 +75,7 @@ type Store struct {
 	rejections sqlstore.Rejections
 	broken     atomic.Pointer[error] // a failed fsync: see fatal
 	ready      readiness
+	refused    atomic.Pointer[refusal] // the last one; nil once a delivery was written
 }
 
 // Open opens or creates the file at path, brings its schema up to date, and
@@ -136,6 +137,7 @@ func (s *Store) start() (err error) {
 		return errors.Join(err, s.db.Close())
 	}
 	s.readers.SetMaxOpenConns(4)
+	s.readers.SetMaxIdleConns(4) // kept: reopening one needs descriptors that may be short
 	s.hot = &hotReads{db: s.readers, prepared: map[string]*sql.Stmt{}}
 	err = checkDurability(ctx, s.db)
 	if err == nil {

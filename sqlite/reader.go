@@ -93,6 +93,17 @@ func event(ctx context.Context, db *sql.DB, core *sqlstore.Core, id string) (d *
 	return d, err
 }
 
+// refusedFor is how long a delivery that the disk refused keeps the store from
+// being ready: a probe's small write may still fit where a delivery does not.
+const refusedFor = 10 * time.Second
+
+// refusal is a delivery that could not be written for a reason that concerns
+// the whole file.
+type refusal struct {
+	at  time.Time
+	err error
+}
+
 // readiness remembers the last proof that the file can be written, so that
 // probes cost at most one small commit a second.
 type readiness struct {
@@ -105,6 +116,9 @@ type readiness struct {
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.Broken(); err != nil {
 		return err
+	}
+	if r := s.refused.Load(); r != nil && time.Since(r.at) < refusedFor {
+		return fmt.Errorf("deliveries are refused: %w", r.err)
 	}
 	s.ready.mu.Lock()
 	defer s.ready.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/fault"
@@ -155,9 +156,13 @@ func (s *Store) commitBatch(batch []*pending) {
 		s.commitBatch(batch[len(batch)/2:])
 		return
 	}
-	if err == nil {
+	switch {
+	case err == nil:
+		s.refused.Store(nil)
 		s.core.Committed(entries)
 		err = fault.Point("after-commit")
+	case systemic(err):
+		s.refused.Store(&refusal{time.Now(), err})
 	}
 	for _, p := range batch {
 		p.done <- err
