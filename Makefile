@@ -42,8 +42,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 	@scripts/fuzz
 
 .PHONY: bench
-bench: ## benchmarks of verification and of the store, each beside its limit
-	$(GO) test -run '^$$' -bench . -benchmem ./source ./sqlite
+bench: build ## deliveries and jobs a second on this machine, beside the same server without a store
+	@bin/hookkeeper bench
+	@$(GO) test -run '^$$' -bench . -benchmem ./source ./sqlite
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we use (needs the network)
