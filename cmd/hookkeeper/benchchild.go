@@ -52,7 +52,7 @@ func (cmd *benchCmd) serve(ctx context.Context, a *app) (err error) {
 		}
 	}()
 	fmt.Fprintln(a.stdout, doors.public.Addr())
-	s := &server{keeper: keeper, doors: doors, log: slog.New(slog.DiscardHandler)}
+	s := &server{keeper: keeper, doors: doors, log: slog.New(slog.DiscardHandler), connections: maxConnections}
 	return s.serve(ctx, func(context.Context) {})
 }
 
