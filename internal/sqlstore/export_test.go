@@ -6,12 +6,16 @@ func HotStatements() map[string]string {
 	return map[string]string{
 		"jobs_head":      occupiedSQL(3),
 		"jobs_line":      promoteSQL,
-		"jobs_waiting":   wakeSQL,
 		"jobs_aside":     asideSQL,
 		"jobs_hold":      holdSQL,
 		"jobs_due":       claimSQL,
 		"jobs_leased":    lapsedSQL,
 		"jobs_due x2":    dueSQL,
+		"jobs_line x2":   promoteManySQL(3),
+		"jobs_head x2":   promoteManySQL(3),
+		"jobs_waiting":   wakeManySQL(3),
+		"PRIMARY KEY":    fenceSQL(3),
+		"PRIMARY KEY x2": doneSQL(3),
 		"event_keys_key": `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(2, 11) + upsertKeys,
 	}
 }

@@ -21,7 +21,6 @@ type Ending struct {
 	generation int
 	attempt    int
 	line       string
-	place      int
 }
 
 // BeginDone takes jobs out of the queue whose attempt still owns them; the
@@ -46,7 +45,7 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		for rows.Next() {
 			var id int64
 			e := &Ending{}
-			if err := rows.Scan(&id, &e.seq, &e.hour, &e.line, &e.place); err != nil {
+			if err := rows.Scan(&id, &e.seq, &e.hour, &e.line); err != nil {
 				return fmt.Errorf("end jobs: %w", err)
 			}
 			j := byID[id]
@@ -63,7 +62,7 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 			continue
 		}
 		if fault.Mutant("no_fence") {
-			e := &Ending{handler: j.Handler, generation: j.Generation, attempt: j.Attempt, place: placeEnded}
+			e := &Ending{handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
 			e.seq, err = c.seqOf(j.Event.ID)
 			ends[j] = e
 			continue
@@ -79,7 +78,7 @@ func fenceSQL(n int) string {
 		fence = ``
 	}
 	return `DELETE FROM jobs WHERE id IN (SELECT j.id FROM (VALUES ` + values(n, 2) + `) v
-		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line, place`
+		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line`
 }
 
 // Done notes the ends of jobs that BeginDone has fenced.
@@ -201,16 +200,6 @@ func (c *Core) countDone(ctx context.Context, tx Tx, ends []*Ending) error {
 	return nil
 }
 
-// leaveLine lets the next job go on and wakes those that wait for this subject.
-func (c *Core) leaveLine(ctx context.Context, tx Tx, handler, line string, place int, now int64) error {
-	if place == placeHead {
-		if err := c.promote(ctx, tx, handler, line); err != nil {
-			return err
-		}
-	}
-	return c.wake(ctx, tx, line, now)
-}
-
 func (c *Core) endAttempt(ctx context.Context, tx Tx, e *Ending, outcome string, now int64, cause string) error {
 	no, err := c.numbers.draw(1)
 	if err != nil {
@@ -267,9 +256,9 @@ func (c *Core) putBack(ctx context.Context, tx Tx, job *hook.Job, b putBack) err
 			waiting_since = CASE WHEN $1 = 'waiting' THEN coalesce(waiting_since, $5) ELSE waiting_since END,
 			hold_until = CASE WHEN line = '' OR $1 = 'waiting' THEN NULL ELSE coalesce(hold_until, $6) END
 		WHERE id = $7 AND attempt = $8 AND state = 'running'
-		RETURNING seq, line, place, hold_until`,
+		RETURNING seq, line, hold_until`,
 		string(b.state), next, failed, cut(b.cause, MaxErrorBytes), now, holdUntil(job, now), job.ID, job.Attempt)
-	err := row.Scan(&e.seq, &e.line, &e.place, &hold)
+	err := row.Scan(&e.seq, &e.line, &hold)
 	if err == sql.ErrNoRows {
 		c.count(c.stale, job.Handler)
 		return hook.ErrLeaseLost
@@ -332,5 +321,5 @@ func (c *Core) bury(ctx context.Context, tx Tx, id int64, attempt int, b burial)
 	if err := c.endAttempt(ctx, tx, e, b.outcome, now, b.cause); err != nil {
 		return err
 	}
-	return c.leaveLine(ctx, tx, e.handler, e.line, placeHead, now)
+	return c.leaveLines(ctx, tx, []*Ending{e}, now)
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/hookkeeper/hookkeeper/internal/fault"
 )
 
-// The places of a job. DESIGN.md has the picture.
+// The places of a job; 3 is that of dead and discarded ones. DESIGN.md has the
+// picture.
 const (
 	placeHead  = 0 // may be claimed when due; at most one per handler and line
 	placeLine  = 1 // behind a head
 	placeAside = 2 // waiting, or retried for longer than it may hold its line
-	placeEnded = 3 // dead or discarded
 )
 
 type wantedLine struct{ handler, line string }
@@ -96,21 +96,6 @@ func (c *Core) promote(ctx context.Context, tx Tx, handler, line string) error {
 const promoteSQL = `UPDATE jobs SET place = 0 WHERE id = (
 	SELECT id FROM jobs INDEXED BY jobs_line
 	WHERE handler = $1 AND line = $2 AND place = 1 ORDER BY seq LIMIT 1)`
-
-// wake makes the waiting jobs of a line due: what they wait for may now exist.
-func (c *Core) wake(ctx context.Context, tx Tx, line string, now int64) error {
-	if line == "" {
-		return nil
-	}
-	_, err := tx.ExecContext(ctx, wakeSQL, now, line)
-	if err != nil {
-		return fmt.Errorf("wake the waiting: %w", err)
-	}
-	return nil
-}
-
-const wakeSQL = `UPDATE jobs INDEXED BY jobs_waiting SET next_at = $1
-	WHERE line = $2 AND place = 2 AND state = 'waiting' AND next_at > $1`
 
 // stepUp brings jobs that stood aside and are due back into their lines.
 func (c *Core) stepUp(ctx context.Context, tx Tx, now int64) error {

@@ -29,7 +29,7 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	}
 	defer db.Close()
 	for index, statement := range sqlstore.HotStatements() {
-		name, _, _ := strings.Cut(index, " ")
+		name := strings.TrimSuffix(index, " x2")
 		plan := explain(t, db, statement)
 		if name == "event_keys_key" {
 			if strings.Contains(plan, "SCAN event_keys") {
@@ -37,10 +37,10 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 			}
 			continue
 		}
-		if !strings.Contains(plan, "INDEX "+name) {
+		if !strings.Contains(plan, "INDEX "+name) && (name != "PRIMARY KEY" || !strings.Contains(plan, name)) {
 			t.Errorf("%s is not used: %s", name, plan)
 		}
-		if regexp.MustCompile(`SCAN jobs|TEMP B-TREE`).MatchString(plan) {
+		if regexp.MustCompile(`SCAN (jobs|j|h|attempts)\b|TEMP B-TREE`).MatchString(plan) {
 			t.Errorf("%s: reads or sorts everything: %s", name, plan)
 		}
 	}
