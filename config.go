@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/dashboard"
 	"github.com/hookkeeper/hookkeeper/internal/fault"
 	"github.com/hookkeeper/hookkeeper/internal/ingest"
 )
@@ -21,6 +23,9 @@ type Config struct {
 	Sources []hook.Source
 	// Handlers work the events; without any, events end as no_handler.
 	Handlers []hook.Route
+	// Departments add routes, pages, operations and duties of their own. Their
+	// Tables must have been given to the store when it was opened.
+	Departments []hook.Department
 
 	Logger *slog.Logger     // default: logs nothing
 	Now    func() time.Time // clock of verification; default: the process's
@@ -72,6 +77,9 @@ func (c Config) withDefaults() Config {
 		c.Attempts = DefaultAttempts
 	}
 	c.Handlers = slices.Clone(c.Handlers)
+	for _, d := range c.Departments {
+		c.Handlers = append(c.Handlers, d.Routes...)
+	}
 	for i := range c.Handlers {
 		if c.Handlers[i].MaxAttempts == 0 {
 			c.Handlers[i].MaxAttempts = c.Attempts
@@ -110,6 +118,7 @@ func (c *Config) check() error {
 		}
 	}
 	c.checkHandlers(add)
+	c.checkDepartments(add)
 	for _, d := range []struct {
 		name string
 		v    time.Duration
@@ -128,6 +137,41 @@ func (c *Config) check() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+func (c *Config) checkDepartments(add func(string, ...any)) {
+	names, duties, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, d := range c.Departments {
+		if !sourceName.MatchString(d.Name) || names[d.Name] {
+			add("department %.80q: a name has 1 to 64 of a-z, 0-9, _ and -, and is given once", d.Name)
+		}
+		names[d.Name] = true
+		for _, e := range d.Operations {
+			if err := dashboard.CheckOperation(e); err != nil {
+				add("department %s: %v", d.Name, err)
+			}
+		}
+		for _, duty := range d.Duties {
+			if !sourceName.MatchString(duty.Name) || duties[duty.Name] || duty.Every <= 0 || duty.Run == nil {
+				add("department %s: duty %.80q: wants a name of its own, a positive Every and a Run", d.Name, duty.Name)
+			}
+			duties[duty.Name] = true
+		}
+		for prefix, h := range d.Pages {
+			if !pagePrefix.MatchString(prefix) || ownPath(prefix) || pages[prefix] || h == nil {
+				add("department %s: page %.80q: wants a path of its own, such as /checkout/, and a handler", d.Name, prefix)
+			}
+			pages[prefix] = true
+		}
+	}
+}
+
+// pagePrefix is one path segment between slashes.
+var pagePrefix = regexp.MustCompile(`^/[a-z0-9_-]{1,64}/$`)
+
+// ownPath reports paths of the public listener that are ours.
+func ownPath(prefix string) bool {
+	return prefix == "/hooks/" || prefix == "/healthz/" || prefix == "/readyz/"
 }
 
 func (c *Config) checkHandlers(add func(string, ...any)) {

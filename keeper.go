@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -26,6 +27,8 @@ type Keeper struct {
 	door     *ingest.Door
 	pool     *worker.Pool
 	sweeper  *worker.Sweeper
+	duties   *worker.Duties
+	pages    map[string]http.Handler // of departments, by the prefix of their path
 	operator http.Handler
 	metrics  *metrics
 
@@ -56,8 +59,46 @@ func New(cfg Config) (*Keeper, error) {
 		Rules:   hook.SweepRules{KeepHints: cfg.KeepHints, KeepBodies: cfg.KeepBodies},
 		Balance: k.metrics.balance,
 	}
+	k.takeIn(cfg.Departments)
 	k.operator = k.operatorRoutes()
 	return k, nil
+}
+
+// takeIn gives what departments bring along its place; their routes are among
+// the handlers already.
+func (k *Keeper) takeIn(all []hook.Department) {
+	turns, _ := k.cfg.Store.(hook.TurnKeeper) // a store without is one process's own
+	grace := k.cfg.Grace
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	k.duties = &worker.Duties{Turns: turns, Logger: k.cfg.Logger, Grace: grace}
+	k.pages = map[string]http.Handler{}
+	for _, d := range all {
+		k.duties.All = append(k.duties.All, d.Duties...)
+		maps.Copy(k.pages, d.Pages)
+	}
+}
+
+const defaultGrace = 3 * time.Second
+
+// Record records an event that this program has read from its sender's API
+// (trust sender_api) or writes itself (trust internal), with the jobs of all
+// routes that want it, and wakes the workers. It is durable when the error is
+// nil; a repeat under the same key is a duplicate. Events of any other trust are
+// refused: they come in by the door, verified.
+func (k *Keeper) Record(ctx context.Context, d hook.Delivery, id hook.Identity) (hook.Receipt, error) {
+	if id.Trust != hook.TrustSenderAPI && id.Trust != hook.TrustInternal {
+		return hook.Receipt{}, fmt.Errorf("record %s %.80q: trust %q comes in by the door only", d.Source, id.Key, id.Trust)
+	}
+	if d.ReceivedAt.IsZero() {
+		d.ReceivedAt = k.cfg.Now()
+	}
+	receipt, err := k.cfg.Store.Record(ctx, d, id, k.handlers(d.Source, id.Type, id.Trust))
+	if err == nil && !receipt.Duplicate {
+		k.pool.Wake()
+	}
+	return receipt, err
 }
 
 // handlers lists the routes that want an event, as they are stored with it.
@@ -71,8 +112,8 @@ func (k *Keeper) handlers(source, eventType string, trust hook.Trust) []string {
 	return names
 }
 
-// ServeHTTP is the public side: POST /hooks/{source}, GET /healthz, GET /readyz.
-// Mount it on your own mux at "/hooks/" or serve it alone.
+// ServeHTTP is the public side: POST /hooks/{source}, GET /healthz, GET /readyz,
+// and the pages of departments below their prefixes. Mount it on your own mux at "/hooks/" or serve it alone.
 func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/healthz":
@@ -80,8 +121,24 @@ func (k *Keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/readyz":
 		health(w, r, k.Ready(r.Context()))
 	default:
+		if page := k.pageAt(r.URL.Path); page != nil {
+			page.ServeHTTP(w, r)
+			return
+		}
 		k.door.ServeHTTP(w, r)
 	}
+}
+
+// pageAt gives the department's page whose prefix the path has.
+func (k *Keeper) pageAt(path string) http.Handler {
+	if len(k.pages) == 0 || len(path) < 2 {
+		return nil
+	}
+	end := strings.IndexByte(path[1:], '/')
+	if end < 0 {
+		return nil
+	}
+	return k.pages[path[:end+2]]
 }
 
 // errDraining is why a node that shuts down is not ready.
@@ -128,9 +185,17 @@ func (k *Keeper) operatorRoutes() http.Handler {
 	gate := dashboard.NewGate(dashboard.GateConfig{Tokens: k.cfg.Tokens, Keeper: kept, Logger: k.cfg.Logger})
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Gate: gate,
-		Logger: k.cfg.Logger, Draining: k.draining}))
+		Logger: k.cfg.Logger, Draining: k.draining, Operations: k.operations()}))
 	mux.Handle("GET /metrics", gate.Guard(k.metrics.handler(), k.cfg.OpenMetrics))
 	return mux
+}
+
+func (k *Keeper) operations() []hook.Operation {
+	var all []hook.Operation
+	for _, d := range k.cfg.Departments {
+		all = append(all, d.Operations...)
+	}
+	return all
 }
 
 // Run writes the routes and works the queue until ctx ends, then returns when
@@ -142,6 +207,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { k.pool.Run(ctx) })
 	all.Go(func() { k.sweeper.Run(ctx) })
+	all.Go(func() { k.duties.Run(ctx) })
 	all.Wait()
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper"
@@ -189,5 +190,130 @@ func TestReadySaysWhyNot(t *testing.T) {
 	}
 	if err := k.Run(t.Context()); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("run without a store: %v", err)
+	}
+}
+
+// tables of a department, as files.
+var guestTables = hook.Tables{Name: "guests", Files: fstest.MapFS{
+	"sqlite/0001_guests.sql": {Data: []byte(`CREATE TABLE guests (name TEXT NOT NULL);`)},
+	"sqlite/0002_since.sql":  {Data: []byte(`ALTER TABLE guests ADD COLUMN since INTEGER;`)},
+}}
+
+// openGuests opens the store with the tables of a department.
+func openGuests(t *testing.T, path string, tables hook.Tables) (*sqlite.Store, error) {
+	t.Helper()
+	return sqlite.Open(path, sqlite.Options{Tables: []hook.Tables{tables}})
+}
+
+// guests is a department that brings one of everything along.
+func guests(worked chan<- string, duty chan<- struct{}) hook.Department {
+	handler := hook.HandlerFunc(func(_ context.Context, e *hook.Event) (hook.Effect, error) {
+		return func(ctx context.Context, tx hook.Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO guests (name) VALUES ($1)`, e.Key)
+			worked <- e.Key
+			return err
+		}, nil
+	})
+	return hook.Department{
+		Name: "guests",
+		Pages: map[string]http.Handler{"/guests/": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "page "+r.URL.Path)
+		})},
+		Routes: []hook.Route{{Name: "guests", Source: "guests", Handler: handler}},
+		Operations: []hook.Operation{{Method: "GET", Path: "guests", Need: hook.RoleViewer,
+			Handle: func(*http.Request) (any, error) { return []string{"all of them"}, nil },
+			Doc:    []byte(`{"summary":"guests","responses":{"200":{"description":"all"}}}`)}},
+		Duties: []hook.Duty{{Name: "count-guests", Every: time.Hour, Run: func(context.Context) error {
+			duty <- struct{}{}
+			return nil
+		}}},
+	}
+}
+
+// A department's tables, route, page, operation and duty all work, and what it
+// records is worked by its own route.
+func TestADepartmentMovesIn(t *testing.T) {
+	store, err := openGuests(t, filepath.Join(t.TempDir(), "hook.db"), guestTables)
+	if err != nil {
+		t.Fatal(err)
+	}
+	worked, duty := make(chan string, 1), make(chan struct{}, 1)
+	k, err := hookkeeper.New(hookkeeper.Config{Store: store, Sources: []hook.Source{source.Stripe("stripe", testSecret)},
+		Tokens: []string{testToken}, Departments: []hook.Department{guests(worked, duty)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	internal := hook.Identity{Key: "k", Type: "arrived", Trust: hook.TrustInternal}
+	for i, want := range []bool{false, true} {
+		r, err := k.Record(t.Context(), hook.Delivery{Source: "guests", Body: []byte(`{}`)}, internal)
+		if err != nil || r.Duplicate != want {
+			t.Errorf("record %d: %+v, %v", i, r, err)
+		}
+	}
+	if got := <-worked; got != "k" {
+		t.Errorf("worked %q", got)
+	}
+	<-duty
+	if status, body := get(t, k, "/guests/list", ""); status != 200 || body != "page /guests/list" {
+		t.Errorf("page: %d %s", status, body)
+	}
+	for _, path := range []string{"/guests", "/other/x", "/guestsx/"} {
+		if status, _ := get(t, k, path, ""); status != 404 {
+			t.Errorf("%s: %d, want 404", path, status)
+		}
+	}
+	if status, body := get(t, k.Operator(), "/api/v1/guests", testToken); status != 200 || !strings.Contains(body, "all of them") {
+		t.Errorf("operation: %d %s", status, body)
+	}
+	internal.Trust = hook.TrustSignature
+	if _, err := k.Record(t.Context(), hook.Delivery{Source: "guests", Body: []byte(`{}`)}, internal); err == nil {
+		t.Error("an event that claims a signature was recorded without the door")
+	}
+	cancel()
+	if err := errors.Join(<-done, store.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The steps of a department's tables run once each, and a database that has more
+// of them than this binary is refused.
+func TestADepartmentsTablesAreMadeOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hook.db")
+	first := "sqlite/0001_guests.sql"
+	fewer := hook.Tables{Name: "guests", Files: fstest.MapFS{first: guestTables.Files.(fstest.MapFS)[first]}}
+	for i, tables := range []hook.Tables{fewer, guestTables, guestTables} {
+		store, err := openGuests(t, path, tables)
+		if err != nil {
+			t.Fatalf("open %d: %v", i, err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := openGuests(t, path, fewer); err == nil || !strings.Contains(err.Error(), "newer") {
+		t.Errorf("tables newer than the binary: %v", err)
+	}
+}
+
+func TestNewRefusesADepartmentThatDoesNotFit(t *testing.T) {
+	fine := func() hook.Department { return hook.Department{Name: "guests"} }
+	store := openStore(t)
+	for want, spoil := range map[string]func(*hook.Department){
+		"department": func(d *hook.Department) { d.Name = "Guests!" },
+		"duty":       func(d *hook.Department) { d.Duties = []hook.Duty{{Name: "x"}} },
+		"page":       func(d *hook.Department) { d.Pages = map[string]http.Handler{"/hooks/": http.NotFoundHandler()} },
+		"operation":   func(d *hook.Department) { d.Operations = []hook.Operation{{Method: "GET", Path: "events"}} },
+		"no Handler": func(d *hook.Department) { d.Routes = []hook.Route{{Name: "h"}} },
+	} {
+		d := fine()
+		spoil(&d)
+		_, err := hookkeeper.New(hookkeeper.Config{Store: store, Sources: []hook.Source{source.Stripe("stripe", testSecret)},
+			Departments: []hook.Department{d}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want it refused with %q, got %v", want, err)
+		}
 	}
 }

@@ -42,9 +42,18 @@ type Queue interface {
 	Release(ctx context.Context, job *Job) error
 }
 
-// Applier runs one effect in a transaction of its own, where there is no job.
+// Applier runs one effect in a transaction of its own, where there is no job,
+// and reads where there is no effect.
 type Applier interface {
+	Viewer
 	Apply(ctx context.Context, effect Effect) error
+}
+
+// Viewer runs reads on one snapshot, beside the writers.
+type Viewer interface {
+	// View calls read with a transaction that refuses to write, and returns its
+	// error. Short, like an effect: it must not keep tx.
+	View(ctx context.Context, read func(ctx context.Context, tx Tx) error) error
 }
 
 // Keeping is the store's duty of looking after itself: the sweeper calls it

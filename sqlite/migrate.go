@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 
+	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/fault"
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 )
@@ -27,6 +28,38 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// migrateDepartments runs the steps that departments lack, each in one
+// transaction with its version.
+func migrateDepartments(ctx context.Context, db *sql.DB, all []hook.Tables) error {
+	for _, t := range all {
+		if t.Files == nil {
+			continue
+		}
+		steps, err := sqlstore.DepartmentPending(ctx, db, "sqlite", t)
+		if err != nil {
+			return err
+		}
+		for _, step := range steps {
+			if err := departmentStep(ctx, db, t.Name, step); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func departmentStep(ctx context.Context, db *sql.DB, name string, step sqlstore.Migration) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := sqlstore.ApplyDepartment(ctx, tx, name, step); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func schemaVersion(ctx context.Context, db *sql.DB) (version int, err error) {

@@ -36,6 +36,8 @@ type Options struct {
 	EffectBudget time.Duration
 	// RecordTimeout is the longest that Record waits for its commit; zero means 4.5 s.
 	RecordTimeout time.Duration
+	// Tables of departments, brought up to date after our own.
+	Tables []hook.Tables
 }
 
 // DefaultEffectBudget bounds one effect: the file has one writer, and an effect
@@ -144,6 +146,9 @@ func (s *Store) start() (err error) {
 		err = migrate(ctx, s.db)
 	}
 	if err == nil {
+		err = migrateDepartments(ctx, s.db, s.opt.Tables)
+	}
+	if err == nil {
 		err = s.load(ctx)
 	}
 	if err != nil {
@@ -158,7 +163,8 @@ func (s *Store) start() (err error) {
 }
 
 func dsn(path string, options ...string) string {
-	q := "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(0)"
+	q := "_pragma=busy_timeout(5000)&_pragma=synchronous(FULL)&_pragma=foreign_keys(0)" +
+		"&_time_integer_format=unix_micro" // how an effect's time.Time is stored
 	for _, o := range options {
 		q += "&" + o
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 )
 
+var _ hook.TurnKeeper = (*Store)(nil)
+
 // Record implements hook.Recorder.
 func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string) (hook.Receipt, error) {
 	if inside(ctx, s) {
@@ -186,6 +188,20 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 // Apply implements hook.Applier.
 func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
 	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffect(tx, effect) })
+}
+
+// View implements hook.Viewer.
+func (s *Store) View(ctx context.Context, read func(ctx context.Context, tx hook.Tx) error) error {
+	return s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error { return read(ctx, tx) })
+}
+
+// Turn implements hook.TurnKeeper.
+func (s *Store) Turn(ctx context.Context, name string, every time.Duration) (mine bool, err error) {
+	err = s.submit(ctx, false, func(ctx context.Context, tx *unit) error {
+		mine, err = s.core.Turn(ctx, tx, name, every)
+		return err
+	})
+	return mine, err
 }
 
 // SetRoutes implements hook.Keeping.

@@ -51,6 +51,7 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 	c.LogFormat, c.LogLevel = cmd.LogFormat, cmd.LogLevel
 	c.Handlers[logHandlerName] = []string{"*:*"}
 	sources := c.build(&p)
+	plans := c.departments(&p)
 	if len(p) > 0 {
 		return errors.Join(p...)
 	}
@@ -58,7 +59,7 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, doors: doors, log: log}
+	n := node{config: c, sources: sources, plans: plans, doors: doors, log: log}
 	return n.run(ctx, func(ctx context.Context) {
 		// Written only now: a second dev in this folder has been refused, and
 		// other commands find the addresses of the one that runs.

@@ -37,6 +37,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	}
 	sources := c.build(&p)
 	forwards := c.forwards(&p)
+	plans := c.departments(&p)
 	if cmd.PrintConfig {
 		if len(p) > 0 {
 			return errors.Join(p...)
@@ -60,7 +61,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, forwards: forwards, doors: doors, log: log, wait: lockWait}
+	n := node{config: c, sources: sources, forwards: forwards, plans: plans, doors: doors, log: log, wait: lockWait}
 	return n.run(ctx, func(context.Context) {})
 }
 
@@ -128,6 +129,7 @@ type node struct {
 	config   *config
 	sources  []hook.Source
 	forwards []hook.Route
+	plans    []departmentPlan
 	doors    *listeners
 	log      *slog.Logger
 	wait     time.Duration // for another process to let go of the database
@@ -145,7 +147,7 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	defer func() { err = errors.Join(err, store.Close()) }()
 	memory := hookkeeper.MemoryLimit()
 	boundHeap(memory)
-	keeper, err := hookkeeper.New(n.keeperConfig(store, memory))
+	keeper, err := n.keeper(store, memory)
 	if err != nil {
 		return err
 	}
@@ -170,7 +172,7 @@ func (n *node) open(ctx context.Context) (*sqlite.Store, error) {
 	path := sqlitePath(n.config.Database)
 	deadline := time.Now().Add(n.wait)
 	for {
-		store, err := sqlite.Open(path, sqlite.Options{LockWait: min(lockStep, n.wait)})
+		store, err := sqlite.Open(path, sqlite.Options{LockWait: min(lockStep, n.wait), Tables: tablesOf(n.plans)})
 		switch {
 		case !errors.Is(err, sqlite.ErrInUse):
 			return store, err
@@ -181,6 +183,22 @@ func (n *node) open(ctx context.Context) (*sqlite.Store, error) {
 			return nil, err
 		}
 	}
+}
+
+// keeper builds the departments and the Keeper that has them.
+func (n *node) keeper(store hook.Store, memory int64) (*hookkeeper.Keeper, error) {
+	var keeper *hookkeeper.Keeper // a department records only once it is at work, and then there is one
+	departments, err := buildDepartments(n.plans, house{store: store, log: n.log,
+		record: func(ctx context.Context, d hook.Delivery, id hook.Identity) (hook.Receipt, error) {
+			return keeper.Record(ctx, d, id)
+		}})
+	if err != nil {
+		return nil, err
+	}
+	c := n.keeperConfig(store, memory)
+	c.Departments = departments
+	keeper, err = hookkeeper.New(c)
+	return keeper, err
 }
 
 func (n *node) keeperConfig(store hook.Store, memory int64) hookkeeper.Config {

@@ -45,6 +45,10 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusBadRequest, bad.Error())
 		return
 	}
+	if said, ok := errors.AsType[*hook.Problem](err); ok {
+		problem(w, said.Status, said.Detail)
+		return
+	}
 	switch {
 	case errors.Is(err, hook.ErrBadFilter):
 		problem(w, http.StatusBadRequest, err.Error())
@@ -69,6 +73,19 @@ func marshal(v any) []byte {
 	if err != nil {
 		panic("dashboard: encode an answer: " + err.Error()) // only own types come here
 	}
+	return harmless(plain)
+}
+
+// encode is marshal for values of others.
+func encode(v any) ([]byte, error) {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return harmless(plain), nil
+}
+
+func harmless(plain []byte) []byte {
 	if !bytes.ContainsFunc(plain, steers) {
 		return plain
 	}

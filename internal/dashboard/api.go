@@ -3,9 +3,10 @@
 // work again.
 //
 // It promises that nothing is shown or changed without an operator token of a
-// sufficient role, that whoever guesses tokens is slowed down, that every list ends in pages or in a stream, and that every error is a problem
-// document which names what was wrong. It knows a [hook.Ledger] and nothing
-// else: no engine, no sender. It refuses cookies, unknown parameters and
+// sufficient role, that whoever guesses tokens is slowed down, that every list ends in pages or in
+// a stream, and that every error is a problem document which names what was
+// wrong. It knows a [hook.Ledger] and the [hook.Operation]s of departments, and
+// nothing else: no engine, no sender. It refuses cookies, unknown parameters and
 // unknown fields.
 package dashboard
 
@@ -28,6 +29,8 @@ type APIConfig struct {
 	// Draining is closed when hookkeeper shuts down: answers that wait for
 	// something then end. Nil means never.
 	Draining <-chan struct{}
+	// Operations are what departments add, each of which CheckOperation passes.
+	Operations []hook.Operation
 }
 
 // SourceInfo is a configured source as operators see it. It never holds a
@@ -83,6 +86,7 @@ type api struct {
 	gate    *Gate
 	log     *slog.Logger
 	mux     *http.ServeMux
+	doc     []byte // openapi.json
 
 	feeder   hook.Feeder // nil if the ledger is none
 	waiting  chan struct{}
@@ -106,7 +110,11 @@ func API(c APIConfig) http.Handler {
 	if a.gate == nil {
 		a.gate = NewGate(GateConfig{})
 	}
-	for _, rt := range routes() {
+	var err error
+	if a.doc, err = document(openAPIDocument, c.Operations); err != nil {
+		panic("dashboard: openapi.json: " + err.Error()) // operationsOf would tell as well
+	}
+	for _, rt := range operationsOf(c.Operations) {
 		a.register(rt)
 	}
 	return a

@@ -57,12 +57,25 @@ type group struct {
 	seq    int64 // of the event, once known
 	fresh  bool
 	stored [sha256.Size]byte // sha256 of the event's bytes
+	trust  hook.Trust        // of the event
 	gone   bool              // folded into another row: write nothing more
 
 	// What the store decides about a fresh event; the entry stays as it came,
 	// for the batch may be written again in parts.
 	handlers   []string
 	quarantine hook.Quarantine
+}
+
+// deliveries counts what senders delivered; what we read from a sender's API is
+// no delivery.
+func (g *group) deliveries() int {
+	n := 0
+	for _, e := range append([]*Entry{g.first}, g.more...) {
+		if e.Identity.Trust != hook.TrustSenderAPI {
+			n++
+		}
+	}
+	return n
 }
 
 func newGroup(e *Entry, seq int64) *group {
@@ -158,12 +171,12 @@ func chunks[T any](all []T, f func([]T) error) error {
 
 const upsertKeys = ` ON CONFLICT (source, mode, key)
 	DO UPDATE SET deliveries = event_keys.deliveries + excluded.deliveries
-	RETURNING seq, source, mode, key, sha256`
+	RETURNING seq, source, mode, key, sha256, trust`
 
 func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64) error {
 	upsert := upsertKeys
 	if fault.Mutant("check_then_insert") {
-		upsert = ` RETURNING seq, source, mode, key, sha256`
+		upsert = ` RETURNING seq, source, mode, key, sha256, trust`
 	}
 	return chunks(groups, func(part []*group) error {
 		const cols = 11
@@ -174,7 +187,7 @@ func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64
 			index[e.key()] = g
 			args = append(args, g.seq, e.Delivery.Source, e.Identity.Mode, e.Identity.Key, now, e.SHA256[:],
 				string(e.Identity.Trust), e.Identity.KeyUnsigned, string(e.Identity.Quarantine),
-				1+len(g.more), len(e.Handlers))
+				g.deliveries(), len(e.Handlers))
 		}
 		rows, err := tx.QueryContext(ctx, `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256,
 			trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES `+values(len(part), cols)+upsert, args...)
@@ -186,10 +199,12 @@ func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64
 			var k eventKey
 			var seq int64
 			var sum []byte
-			if err := rows.Scan(&seq, &k.source, &k.mode, &k.key, &sum); err != nil {
+			var trust hook.Trust
+			if err := rows.Scan(&seq, &k.source, &k.mode, &k.key, &sum, (*string)(&trust)); err != nil {
 				return fmt.Errorf("insert keys: %w", err)
 			}
 			g := index[k]
+			g.trust = trust
 			g.fresh = g.seq == seq || fault.Mutant("check_then_insert")
 			g.seq = seq
 			copy(g.stored[:], sum)
@@ -303,7 +318,13 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 	type line struct{ source, kind, outcome string }
 	totals := map[line]int{}
 	for _, e := range batch {
+		if e.Receipt.Duplicate && e.Identity.Trust == hook.TrustSenderAPI {
+			continue // nothing was delivered: we looked, and had it
+		}
 		totals[line{e.Delivery.Source, e.Identity.Type, outcomeOf(e.Receipt)}]++
+	}
+	if len(totals) == 0 {
+		return nil
 	}
 	args := make([]any, 0, len(totals)*5)
 	for l, n := range totals {
@@ -368,19 +389,23 @@ func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64
 	if same, err := c.sameCanonical(ctx, tx, g, e); err != nil || same {
 		return false, err
 	}
+	// The sender's API renders an event otherwise than its deliveries do: that
+	// is no contradiction. The bytes that were signed are kept beside the row
+	// that we had read; what we read of an event that was delivered is not.
+	api := e.Identity.Trust == hook.TrustSenderAPI
+	if attach := g.trust == hook.TrustSenderAPI && !api; attach || api {
+		if attach {
+			_, err = c.keepBeside(ctx, tx, g, e, now)
+		}
+		return false, err
+	}
 	var kept int
 	row := tx.QueryRowContext(ctx, `SELECT count(*) FROM conflicts WHERE seq = $1`, g.seq)
 	if err := row.Scan(&kept); err != nil {
 		return false, fmt.Errorf("count conflicts: %w", err)
 	}
 	if kept < MaxConflicts {
-		res, err := tx.ExecContext(ctx, `INSERT INTO conflicts (seq, sha256, received_at, headers, body)
-			VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq, sha256) DO NOTHING`,
-			g.seq, e.SHA256[:], now, e.headers, e.Delivery.Body)
-		if err != nil {
-			return false, fmt.Errorf("keep a conflict: %w", err)
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		if n, err := c.keepBeside(ctx, tx, g, e, now); err != nil || n == 0 {
 			return true, err // the same other bytes again: kept and counted already
 		}
 	}
@@ -388,6 +413,16 @@ func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64
 		return false, fmt.Errorf("count a conflict: %w", err)
 	}
 	return true, nil
+}
+
+func (c *Core) keepBeside(ctx context.Context, tx Tx, g *group, e *Entry, now int64) (n int64, err error) {
+	res, err := tx.ExecContext(ctx, `INSERT INTO conflicts (seq, sha256, received_at, headers, body)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq, sha256) DO NOTHING`,
+		g.seq, e.SHA256[:], now, e.headers, e.Delivery.Body)
+	if err != nil {
+		return 0, fmt.Errorf("keep other bytes of an event: %w", err)
+	}
+	return res.RowsAffected()
 }
 
 func (c *Core) sameCanonical(ctx context.Context, tx Tx, g *group, e *Entry) (bool, error) {
