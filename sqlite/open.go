@@ -128,8 +128,8 @@ func create(path string) error {
 
 func (s *Store) start() (err error) {
 	ctx := context.Background()
-	s.db, err = sql.Open("sqlite", dsn(s.path, "_txlock=immediate", "_pragma=page_size(16384)",
-		"_pragma=journal_mode(WAL)", "_pragma=wal_autocheckpoint(4000)", "_pragma=cache_size(-8192)"))
+	s.db, err = sql.Open("sqlite", dsn(s.path, "_txlock=immediate", "_pragma=page_size(8192)",
+		"_pragma=journal_mode(WAL)", "_pragma=wal_autocheckpoint(8000)", "_pragma=cache_size(-8192)"))
 	if err != nil {
 		return err
 	}

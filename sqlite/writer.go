@@ -18,7 +18,7 @@ import (
 const (
 	MaxBatchBytes = 4 << 20 // of deliveries
 	maxBatch      = 512     // deliveries
-	maxShared     = 256     // operations of the queue
+	maxShared     = 512     // operations of the queue
 )
 
 // pending is a delivery that waits for the commit of its batch.

@@ -28,7 +28,7 @@ type Config struct {
 	Lease       time.Duration // 30 s; renewed every third of it
 	Limit       time.Duration // 60 s: the longest that one attempt may take
 	Grace       time.Duration // 3 s: how long a handler has to heed the end of its context
-	Slots       int           // 8 per handler, 128 for a Batch route
+	Slots       int           // 16 per handler, 512 for a Batch route
 	Attempts    int           // 12: failed and lost ones, then the job is dead
 	BackoffBase time.Duration // 10 s
 	BackoffMax  time.Duration // 12 h
@@ -100,8 +100,8 @@ func (p *Pool) Run(ctx context.Context) {
 // A Batch route's jobs are short and share their commits: the more of them at a
 // time, the fewer commits.
 const (
-	defaultSlots      = 8
-	defaultBatchSlots = 128
+	defaultSlots      = 16
+	defaultBatchSlots = 512
 )
 
 // lane is one handler with its slots.
@@ -222,6 +222,8 @@ func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
 		return 0
 	}
 	room, _ = l.idle()
+	// At most half: while one half works and ends, the other one is claimed.
+	room = min(room, max(l.slots/2, 1))
 	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room,
 		MaxAttempts: l.attempts(), Node: l.cfg.Node})
 	if err != nil {
