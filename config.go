@@ -30,6 +30,7 @@ type Config struct {
 	Logger *slog.Logger     // default: logs nothing
 	Now    func() time.Time // clock of verification; default: the process's
 	Node   string           // this process's name in the history; default: host name and a random part
+	Roles  []NodeRole       // what this node does; default: everything
 
 	Lease       time.Duration // of a job, renewed every third of it; default 30 s
 	Limit       time.Duration // of one attempt; default 60 s
@@ -69,6 +70,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Node == "" {
 		c.Node = nodeName()
+	}
+	if len(c.Roles) == 0 {
+		c.Roles = AllRoles()
 	}
 	if c.KeepHints == 0 {
 		c.KeepHints = 24 * time.Hour
@@ -115,6 +119,11 @@ func (c *Config) check() error {
 			if err := v.Validate(); err != nil {
 				problems = append(problems, err)
 			}
+		}
+	}
+	for _, role := range c.Roles {
+		if !slices.Contains(AllRoles(), role) {
+			add("role %.40q: there are receive, work and operate", string(role))
 		}
 	}
 	c.checkHandlers(add)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,9 @@ type Keeper struct {
 	pages    map[string]http.Handler // of departments, by the prefix of their path
 	operator http.Handler
 	metrics  *metrics
+	started  time.Time
+
+	neighbours neighbours
 
 	drain    sync.Once
 	draining chan struct{}
@@ -43,7 +47,8 @@ func New(cfg Config) (*Keeper, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	k := &Keeper{cfg: cfg, metrics: newMetrics(cfg.Store), draining: make(chan struct{})}
+	k := &Keeper{cfg: cfg, metrics: newMetrics(cfg.Store), started: cfg.Now(), draining: make(chan struct{})}
+	k.neighbours.keeper, _ = cfg.Store.(hook.NodeKeeper)
 	k.pool = worker.New(worker.Config{
 		Queue: cfg.Store, Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
@@ -61,6 +66,10 @@ func New(cfg Config) (*Keeper, error) {
 	}
 	k.takeIn(cfg.Departments)
 	k.operator = k.operatorRoutes()
+	if !cfg.has(RoleReceive) {
+		k.door.Drain() // it answers 503: a load balancer has sent this to the wrong node
+		k.pages = nil
+	}
 	return k, nil
 }
 
@@ -101,12 +110,15 @@ func (k *Keeper) Record(ctx context.Context, d hook.Delivery, id hook.Identity) 
 	return receipt, err
 }
 
-// handlers lists the routes that want an event, as they are stored with it.
+// handlers lists the routes of all nodes that want an event, as they are stored
+// with it. Our own come first: they may be newer than what the store knows.
 func (k *Keeper) handlers(source, eventType string, trust hook.Trust) []string {
 	var names []string
-	for i := range k.cfg.Handlers {
-		if r := &k.cfg.Handlers[i]; r.Wants(source, eventType, trust) {
-			names = append(names, r.Name)
+	for _, routes := range [][]hook.Route{k.cfg.Handlers, k.neighbours.others()} {
+		for i := range routes {
+			if r := &routes[i]; r.Wants(source, eventType, trust) && !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
+			}
 		}
 	}
 	return names
@@ -184,9 +196,12 @@ func (k *Keeper) operatorRoutes() http.Handler {
 	kept, _ := k.cfg.Store.(hook.TokenKeeper) // a store that keeps none leaves the configured ones
 	gate := dashboard.NewGate(dashboard.GateConfig{Tokens: k.cfg.Tokens, Keeper: kept, Logger: k.cfg.Logger})
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", gate.Guard(k.metrics.handler(), k.cfg.OpenMetrics))
+	if !k.cfg.has(RoleOperate) {
+		return mux
+	}
 	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Gate: gate,
 		Logger: k.cfg.Logger, Draining: k.draining, Operations: k.operations()}))
-	mux.Handle("GET /metrics", gate.Guard(k.metrics.handler(), k.cfg.OpenMetrics))
 	return mux
 }
 
@@ -199,12 +214,24 @@ func (k *Keeper) operations() []hook.Operation {
 }
 
 // Run writes the routes and works the queue until ctx ends, then returns when
-// all it started has ended. Call it once.
+// all it started has ended; a node without the role work only keeps in touch with
+// the others. Call it once.
 func (k *Keeper) Run(ctx context.Context) error {
-	if err := k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers); err != nil {
-		return fmt.Errorf("write routes: %w", err)
+	if err := k.neighbours.beat(ctx, k.me()); err != nil {
+		return fmt.Errorf("say that this node is there: %w", err)
+	}
+	works := k.cfg.has(RoleWork)
+	if works {
+		if err := k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers); err != nil {
+			return fmt.Errorf("write routes: %w", err)
+		}
 	}
 	var all sync.WaitGroup
+	all.Go(func() { k.beats(ctx) })
+	if !works {
+		all.Wait()
+		return nil
+	}
 	all.Go(func() { k.pool.Run(ctx) })
 	all.Go(func() { k.sweeper.Run(ctx) })
 	all.Go(func() { k.duties.Run(ctx) })

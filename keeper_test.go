@@ -305,7 +305,7 @@ func TestNewRefusesADepartmentThatDoesNotFit(t *testing.T) {
 		"department": func(d *hook.Department) { d.Name = "Guests!" },
 		"duty":       func(d *hook.Department) { d.Duties = []hook.Duty{{Name: "x"}} },
 		"page":       func(d *hook.Department) { d.Pages = map[string]http.Handler{"/hooks/": http.NotFoundHandler()} },
-		"operation":   func(d *hook.Department) { d.Operations = []hook.Operation{{Method: "GET", Path: "events"}} },
+		"operation":  func(d *hook.Department) { d.Operations = []hook.Operation{{Method: "GET", Path: "events"}} },
 		"no Handler": func(d *hook.Department) { d.Routes = []hook.Route{{Name: "h"}} },
 	} {
 		d := fine()

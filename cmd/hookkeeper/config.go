@@ -158,16 +158,18 @@ func isPlaceholder(s string) bool {
 }
 
 func (c *config) checkDatabase(p *problems) {
-	scheme, rest, ok := strings.Cut(c.Database, ":")
+	scheme, rest, _ := strings.Cut(c.Database, ":")
 	switch {
-	case scheme == "postgres" || scheme == "postgresql":
-		p.add("database %s: this binary has no PostgreSQL engine, use sqlite:PATH", maskURL(c.Database))
-	case !ok || scheme != "sqlite" || rest == "":
-		p.add("database %q: want sqlite:PATH", maskURL(c.Database))
+	case isPostgres(c.Database):
+		if u, err := url.Parse(c.Database); err != nil || u.Host == "" && u.Query().Get("host") == "" {
+			p.add("%v", badDatabase(c.Database))
+		}
+	case scheme != "sqlite" || rest == "":
+		p.add("%v", badDatabase(c.Database))
 	}
 }
 
-// sqlitePath is the file of a database URL that checkDatabase let pass.
+// sqlitePath is the file of a SQLite database URL that checkDatabase let pass.
 func sqlitePath(database string) string { return strings.TrimPrefix(database, "sqlite:") }
 
 func (c *config) warn(format string, args ...any) {

@@ -38,6 +38,11 @@ func checkDatabase(ctx context.Context, c *config, f *findings) {
 		f.add("database", healthSkipped, "not a database of this binary", "see configuration")
 		return
 	}
+	e := engineOf(c.Database)
+	if e.shared() {
+		checkSchema(ctx, e, "", f)
+		return
+	}
 	path := sqlitePath(c.Database)
 	pid, err := sqlite.Holder(path)
 	if err != nil {
@@ -61,37 +66,43 @@ func checkDatabase(ctx context.Context, c *config, f *findings) {
 	} else {
 		_ = file.Close() // nothing was written
 	}
-	checkSchema(ctx, path, pid, f)
+	checkSchema(ctx, e, pid, f)
 }
 
-func checkSchema(ctx context.Context, path, pid string, f *findings) {
-	s, err := sqlite.SchemaOf(ctx, path)
+func checkSchema(ctx context.Context, e engine, pid string, f *findings) {
+	s, err := e.schema(ctx)
 	switch {
-	case err != nil:
-		f.add("database", healthFailed, fmt.Sprintf("%s cannot be read: %v", path, err), "name another file, or restore a copy")
+	case err != nil && e.shared():
+		f.add("database", healthFailed, err.Error(), "look at its address, its log, and the rights of this user")
 		return
-	case s.Version != s.Known:
+	case err != nil:
+		f.add("database", healthFailed, fmt.Sprintf("%s cannot be read: %v", e.name(), err), "name another file, or restore a copy")
+		return
+	case s.version != s.known:
 		state := healthWarning // serve brings an older one up to date
-		if s.Version > s.Known {
+		if s.version > s.known {
 			state = healthFailed
 		}
-		f.add("schema", state, fmt.Sprintf("%d, this binary knows %d", s.Version, s.Known), advice(s))
+		f.add("schema", state, fmt.Sprintf("%d, this binary knows %d", s.version, s.known), s.advice())
 	default:
-		f.add("schema", healthOK, fmt.Sprintf("%d, up to date", s.Version), "")
-		if err := readCounts(ctx, path); err != nil {
+		f.add("schema", healthOK, fmt.Sprintf("%d, up to date", s.version), "")
+		if err := readCounts(ctx, e); err != nil {
 			f.add("database", healthFailed, err.Error(), "restore a copy, or ask for help with it")
 			return
 		}
 	}
-	if pid != "" {
-		f.add("database", healthOK, fmt.Sprintf("%s is worked by the process %s", path, pid), "")
-		return
+	switch {
+	case e.shared():
+		f.add("database", healthOK, e.name()+" answers", "")
+	case pid != "":
+		f.add("database", healthOK, fmt.Sprintf("%s is worked by the process %s", e.name(), pid), "")
+	default:
+		f.add("database", healthOK, e.name()+" is free", "")
 	}
-	f.add("database", healthOK, path+" is free", "")
 }
 
-func readCounts(ctx context.Context, path string) error {
-	r, err := sqlite.OpenReadOnly(path)
+func readCounts(ctx context.Context, e engine) error {
+	r, err := e.reader(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,12 +113,14 @@ func readCounts(ctx context.Context, path string) error {
 // keptTokens counts the valid operator tokens in the database; none if it cannot
 // be read, which is another check's to say.
 func keptTokens(c *config) int {
-	r, err := sqlite.OpenReadOnly(sqlitePath(c.Database))
+	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
+	defer cancel()
+	r, err := engineOf(c.Database).reader(ctx)
 	if err != nil {
 		return 0
 	}
 	defer r.Close()
-	all, err := r.Tokens(context.Background())
+	all, err := r.Tokens(ctx)
 	if err != nil {
 		return 0
 	}

@@ -16,38 +16,39 @@ type migrateCmd struct {
 // databaseFlags name a database without the rest of a configuration.
 type databaseFlags struct {
 	configFlags
-	Database string `help:"The database: sqlite:PATH." var:"HOOKKEEPER_DATABASE" standard:"sqlite:hookkeeper.db" placeholder:"URL"`
+	Database string `help:"The database: sqlite:PATH or postgres://USER@HOST/DATABASE." var:"HOOKKEEPER_DATABASE" standard:"sqlite:hookkeeper.db" placeholder:"URL"`
 }
 
-func (f *databaseFlags) path(a *app) (string, error) {
+// engine gives the database that flags, environment and file name.
+func (f *databaseFlags) engine(a *app) (engine, error) {
 	c, p := loadConfig(f.Config, a.env)
 	if f.Database != "" {
 		c.Database = f.Database
 	}
 	c.checkDatabase(&p)
-	return sqlitePath(c.Database), errors.Join(p...)
+	return engineOf(c.Database), errors.Join(p...)
 }
 
 type migrateUpCmd struct{ databaseFlags }
 
 // Run brings the schema up to date. Repeating it changes nothing.
 func (cmd *migrateUpCmd) Run(ctx context.Context, a *app) error {
-	path, err := cmd.path(a)
+	e, err := cmd.engine(a)
 	if err != nil {
 		return err
 	}
-	store, err := sqlite.Open(path, sqlite.Options{}) // migrates
+	store, err := e.open(ctx, storeOptions{}) // migrates
 	if err != nil {
 		return err
 	}
 	if err := store.Close(); err != nil {
 		return err
 	}
-	s, err := sqlite.SchemaOf(ctx, path)
+	s, err := e.schema(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "%s: schema %d\n", path, s.Version)
+	_, err = fmt.Fprintf(a.stdout, "%s: schema %d\n", e.name(), s.version)
 	return err
 }
 
@@ -58,37 +59,27 @@ type migrateStatusCmd struct {
 
 // Run compares the schema and fails if it is not current.
 func (cmd *migrateStatusCmd) Run(ctx context.Context, a *app) error {
-	path, err := cmd.path(a)
+	e, err := cmd.engine(a)
 	if err != nil {
 		return err
 	}
-	s, err := sqlite.SchemaOf(ctx, path)
+	s, err := e.schema(ctx)
 	if err != nil {
 		return err
 	}
-	current := s.Version == s.Known
+	current := s.version == s.known
 	if cmd.JSON {
 		err = printJSON(a.stdout, map[string]any{
-			"database": path, "schema": s.Version, "known": s.Known, "current": current,
+			"database": e.name(), "schema": s.version, "known": s.known, "current": current,
 		})
 	} else {
 		_, err = fmt.Fprintf(a.stdout, "%s: schema %d, this binary knows %d: %s\n",
-			path, s.Version, s.Known, advice(s))
+			e.name(), s.version, s.known, s.advice())
 	}
 	if err == nil && !current {
 		err = errSaid
 	}
 	return err
-}
-
-func advice(s sqlite.Schema) string {
-	switch {
-	case s.Version < s.Known:
-		return "run hookkeeper migrate up"
-	case s.Version > s.Known:
-		return "use a newer hookkeeper"
-	}
-	return "up to date"
 }
 
 // latestSchema is the newest schema that this binary knows.

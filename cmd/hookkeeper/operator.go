@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/dev"
-	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
 // operatorFlags say where the event log is looked at: through the operators'
@@ -19,7 +19,7 @@ type operatorFlags struct {
 	Operator  string `help:"Operator address of a running hookkeeper; the dev folder's beats the default." var:"HOOKKEEPER_OPERATOR" standard:"http://127.0.0.1:8081" placeholder:"URL"`
 	Token     string `help:"Operator token; without any the dev folder's." var:"HOOKKEEPER_OPERATOR_TOKEN" placeholder:"TOKEN"`
 	TokenFile string `help:"File with the operator token." var:"HOOKKEEPER_OPERATOR_TOKEN_FILE" placeholder:"FILE"`
-	Database  string `help:"Look into the database itself: sqlite:PATH; changes only while no server runs." placeholder:"URL"`
+	Database  string `help:"Look into the database itself; a SQLite file is changed only while no server runs." placeholder:"URL"`
 	Dir       string `help:"Folder of hookkeeper dev." default:".hookkeeper" placeholder:"DIR"`
 }
 
@@ -50,15 +50,15 @@ func (f *operatorFlags) open(a *app, write bool) (*ledger, error) {
 	if len(p) > 0 {
 		return nil, p[0]
 	}
-	path := sqlitePath(f.Database)
+	e := engineOf(f.Database)
 	if !write {
-		l, err := sqlite.OpenReadOnly(path)
+		r, err := e.reader(context.Background())
 		if err != nil {
 			return nil, err
 		}
-		return &ledger{l, l.Close}, nil
+		return &ledger{r, r.Close}, nil
 	}
-	store, err := sqlite.Open(path, sqlite.Options{})
+	store, err := e.open(context.Background(), storeOptions{})
 	if err != nil {
 		return nil, err
 	}

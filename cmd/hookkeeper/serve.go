@@ -13,12 +13,11 @@ import (
 
 	"github.com/hookkeeper/hookkeeper"
 	"github.com/hookkeeper/hookkeeper/hook"
-	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
 type serveCmd struct {
 	configFlags
-	Database       string   `help:"Where events are kept: sqlite:PATH." var:"HOOKKEEPER_DATABASE" standard:"sqlite:hookkeeper.db" placeholder:"URL"`
+	Database       string   `help:"Where events are kept: sqlite:PATH or postgres://USER@HOST/DATABASE." var:"HOOKKEEPER_DATABASE" standard:"sqlite:hookkeeper.db" placeholder:"URL"`
 	Listen         string   `help:"Address for senders." var:"HOOKKEEPER_LISTEN" standard:":8080" placeholder:"ADDR"`
 	OperatorListen string   `help:"Address for operators." var:"HOOKKEEPER_OPERATOR_LISTEN" standard:"127.0.0.1:8081" placeholder:"ADDR"`
 	Role           []string `help:"What this node does; a SQLite database has one process, which does all." enum:"all,receive,work,operate" default:"all"`
@@ -32,9 +31,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	c, p := loadConfig(cmd.Config, a.env)
 	cmd.override(c)
 	c.checkServe(&p)
-	if !slices.Equal(cmd.Role, []string{"all"}) {
-		p.add("role %v: a SQLite database has one process, which does everything: use --role all", cmd.Role)
-	}
+	roles := cmd.roles(c, &p)
 	sources := c.build(&p)
 	forwards := c.forwards(&p)
 	plans := c.departments(&p)
@@ -44,7 +41,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 		}
 		return printConfig(a.stdout, c)
 	}
-	if len(p) == 0 {
+	if len(p) == 0 && !isPostgres(c.Database) {
 		checkFolder(sqlitePath(c.Database), &p)
 	}
 	doors := openListeners(a.env, c.Listen, c.OperatorListen, &p)
@@ -61,8 +58,26 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, forwards: forwards, plans: plans, doors: doors, log: log, wait: lockWait}
+	n := node{config: c, sources: sources, forwards: forwards, plans: plans, roles: roles, doors: doors, log: log, wait: lockWait}
 	return n.run(ctx, func(context.Context) {})
+}
+
+// roles are what this node does. A file has one process, which does everything.
+func (cmd *serveCmd) roles(c *config, p *problems) []hookkeeper.NodeRole {
+	if slices.Equal(cmd.Role, []string{"all"}) {
+		return nil
+	}
+	if !isPostgres(c.Database) {
+		p.add("role %v: a SQLite database has one process, which does everything: use --role all", cmd.Role)
+	}
+	var roles []hookkeeper.NodeRole
+	for _, name := range cmd.Role {
+		if name == "all" {
+			return nil
+		}
+		roles = append(roles, hookkeeper.NodeRole(name))
+	}
+	return roles
 }
 
 // override lays the flags over file and environment.
@@ -130,6 +145,7 @@ type node struct {
 	sources  []hook.Source
 	forwards []hook.Route
 	plans    []departmentPlan
+	roles    []hookkeeper.NodeRole // none: all
 	doors    *listeners
 	log      *slog.Logger
 	wait     time.Duration // for another process to let go of the database
@@ -151,14 +167,16 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	if err != nil {
 		return err
 	}
-	n.adviseToken(ctx, store)
+	if list, ok := store.(tokenList); ok {
+		n.adviseToken(ctx, list)
+	}
 	s := &server{keeper: keeper, doors: n.doors, log: n.log, connections: connectionsOf(memory)}
 	names := make([]string, len(n.sources))
 	for i, source := range n.sources {
 		names[i] = source.Name()
 	}
 	n.log.Info("serving", "public", n.doors.public.Addr().String(),
-		"operator", n.doors.operator.Addr().String(), "database", n.config.Database, "sources", names)
+		"operator", n.doors.operator.Addr().String(), "database", maskURL(n.config.Database), "sources", names)
 	return s.serve(ctx, started)
 }
 
@@ -168,16 +186,16 @@ const lockStep = 100 * time.Millisecond
 
 // open waits for another process to let go of the database. It returns neither
 // a store nor an error if ctx ends meanwhile.
-func (n *node) open(ctx context.Context) (*sqlite.Store, error) {
-	path := sqlitePath(n.config.Database)
+func (n *node) open(ctx context.Context) (hook.Store, error) {
+	e := engineOf(n.config.Database)
 	deadline := time.Now().Add(n.wait)
 	for {
-		store, err := sqlite.Open(path, sqlite.Options{LockWait: min(lockStep, n.wait), Tables: tablesOf(n.plans)})
+		store, err := e.open(ctx, storeOptions{tables: tablesOf(n.plans), wait: min(lockStep, n.wait)})
 		switch {
-		case !errors.Is(err, sqlite.ErrInUse):
+		case err == nil || !e.busy(err):
 			return store, err
 		case ctx.Err() != nil:
-			n.log.Info("stopped while waiting for the database", "database", n.config.Database)
+			n.log.Info("stopped while waiting for the database", "database", e.name())
 			return nil, nil
 		case !time.Now().Before(deadline):
 			return nil, err
@@ -204,7 +222,7 @@ func (n *node) keeper(store hook.Store, memory int64) (*hookkeeper.Keeper, error
 func (n *node) keeperConfig(store hook.Store, memory int64) hookkeeper.Config {
 	c := n.config
 	k := hookkeeper.Config{
-		Store: store, Sources: n.sources, Logger: n.log,
+		Store: store, Sources: n.sources, Logger: n.log, Roles: n.roles,
 		Handlers: slices.Concat(c.routes(n.log), n.forwards, testRoutes(store)),
 		Lease:    c.Work.Lease, Limit: c.Work.Limit, BackoffBase: c.Work.BackoffBase,
 		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,

@@ -30,7 +30,7 @@ func Bodies() map[string]reflect.Type {
 		"Attempt": reflect.TypeFor[hook.AttemptInfo](), "EventDetail": reflect.TypeFor[hook.EventDetail](),
 		"ExportedEvent": reflect.TypeFor[exported](), "Counts": reflect.TypeFor[hook.Counts](),
 		"Rejection": reflect.TypeFor[hook.Rejection](), "HistoryLine": reflect.TypeFor[hook.HistoryLine](),
-		"Source": reflect.TypeFor[SourceInfo](), "Token": reflect.TypeFor[hook.TokenInfo](),
+		"Source": reflect.TypeFor[SourceInfo](), "Node": reflect.TypeFor[nodeAnswer](), "Token": reflect.TypeFor[hook.TokenInfo](),
 		"PlannedJob": reflect.TypeFor[hook.PlannedJob](), "ReplayOrder": reflect.TypeFor[replayOrder](),
 		"DiscardOrder": reflect.TypeFor[discardOrder](), "AdvanceOrder": reflect.TypeFor[advanceOrder](),
 		"TokenOrder": reflect.TypeFor[tokenOrder](),

@@ -184,6 +184,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"GET", "/api/v1/events/" + id, "/api/v1/events/{id}", ""},
 		{"GET", "/api/v1/sources", "/api/v1/sources", ""},
 		{"GET", "/api/v1/rejections", "/api/v1/rejections", ""},
+		{"GET", "/api/v1/nodes", "/api/v1/nodes", ""},
 		{"GET", "/api/v1/counts", "/api/v1/counts", ""},
 		{"GET", "/api/v1/history", "/api/v1/history", ""},
 		{"GET", "/api/v1/export", "/api/v1/export", ""},

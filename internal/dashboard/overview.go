@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 )
@@ -50,4 +51,43 @@ func (a *api) counts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, counts)
+}
+
+// nodeAnswer is a node as operators see it.
+type nodeAnswer struct {
+	Name      string    `json:"name"`
+	Roles     []string  `json:"roles"`
+	StartedAt time.Time `json:"started_at"`
+	SeenAt    time.Time `json:"seen_at"`
+	Alive     bool      `json:"alive"`
+}
+
+// aliveFor is three heartbeats and a little.
+const aliveFor = 10 * time.Second
+
+// listNodes gives the nodes that share the store; none where one process has it
+// alone. Whoever answers here is among them and alive, so the newest sign of life
+// is the store's present.
+func (a *api) listNodes(w http.ResponseWriter, r *http.Request) {
+	list := []nodeAnswer{}
+	keeper, ok := a.ledger.(hook.NodeKeeper)
+	if !ok {
+		answer(w, map[string]any{"nodes": list})
+		return
+	}
+	nodes, err := keeper.Nodes(r.Context())
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	var newest time.Time
+	for _, n := range nodes {
+		if n.SeenAt.After(newest) {
+			newest = n.SeenAt
+		}
+	}
+	for _, n := range nodes {
+		list = append(list, nodeAnswer{n.Name, n.Roles, n.StartedAt, n.SeenAt, newest.Sub(n.SeenAt) < aliveFor})
+	}
+	answer(w, map[string]any{"nodes": list})
 }

@@ -30,6 +30,7 @@ func routes() []route {
 		{"POST /api/v1/events/{id}/discard", hook.RoleOperator, nil, (*api).discard},
 		{"GET /api/v1/sources", hook.RoleViewer, nil, (*api).listSources},
 		{"GET /api/v1/rejections", hook.RoleViewer, []string{"source", "limit"}, (*api).listRejections},
+		{"GET /api/v1/nodes", hook.RoleViewer, nil, (*api).listNodes},
 		{"GET /api/v1/counts", hook.RoleViewer, nil, (*api).counts},
 		{"GET /api/v1/history", hook.RoleViewer, nil, (*api).history},
 		{"GET /api/v1/export", hook.RoleViewer, filter, (*api).export},
