@@ -31,18 +31,22 @@ const (
 
 // cli is the command line as kong sees it.
 type cli struct {
-	Dev     devCmd     `cmd:"" help:"Try hookkeeper with no configuration: a folder of its own, generated secrets, signed sample events."`
-	Serve   serveCmd   `cmd:"" help:"Receive deliveries and work them."`
-	Send    sendCmd    `cmd:"" help:"Sign and send test deliveries to a running hookkeeper."`
-	Forward forwardCmd `cmd:"" help:"Pass recorded events on to a program of yours, from where it stopped last time."`
-	Events  eventsCmd  `cmd:"" help:"Look into the event log."`
-	Sources sourcesCmd `cmd:"" help:"Look at configured sources, and why a captured delivery does or does not verify."`
-	Replay  replayCmd  `cmd:"" help:"Let handlers work recorded events again."`
-	Tokens  tokensCmd  `cmd:"" help:"Add, list and revoke named operator tokens."`
-	Doctor  doctorCmd  `cmd:"" help:"Check configuration, database, clock, secrets and listeners, and say what to do."`
-	Migrate migrateCmd `cmd:"" help:"Create or update the database schema."`
-	Bench   benchCmd   `cmd:"" help:"Measure this machine: deliveries and jobs a second, beside the same server without a store."`
-	Version versionCmd `cmd:"" help:"Print version, commit, Go and schema."`
+	Dev       devCmd       `cmd:"" help:"Try hookkeeper with no configuration: a folder of its own, generated secrets, signed sample events."`
+	Serve     serveCmd     `cmd:"" help:"Receive deliveries and work them."`
+	Send      sendCmd      `cmd:"" help:"Sign and send test deliveries to a running hookkeeper."`
+	Forward   forwardCmd   `cmd:"" help:"Pass recorded events on to a program of yours, from where it stopped last time."`
+	Events    eventsCmd    `cmd:"" help:"Look into the event log."`
+	Sources   sourcesCmd   `cmd:"" help:"Look at configured sources, and why a captured delivery does or does not verify."`
+	Replay    replayCmd    `cmd:"" help:"Let handlers work recorded events again."`
+	Products  productsCmd  `cmd:"" help:"What the checkout sells: add, list, show, close."`
+	Reconcile reconcileCmd `cmd:"" help:"Ask the sender's API for what was missed, record it, and print the gap report."`
+	Tokens    tokensCmd    `cmd:"" help:"Add, list and revoke named operator tokens."`
+	Doctor    doctorCmd    `cmd:"" help:"Check configuration, database, clock, secrets and listeners, and say what to do."`
+	Sandbox   sandboxCmd   `cmd:"" help:"Play a sender's whole side on this machine, for tests and for trying."`
+	Migrate   migrateCmd   `cmd:"" help:"Create or update the database schema."`
+	Bench     benchCmd     `cmd:"" help:"Measure this machine: deliveries and jobs a second, beside the same server without a store."`
+	Torture   tortureCmd   `cmd:"" help:"Crash and fault rounds against nodes and a database of its own; every history is judged."`
+	Version   versionCmd   `cmd:"" help:"Print version, commit, Go and schema."`
 
 	Completion completionCmd `cmd:"" help:"Print a script that completes commands and flags in a shell."`
 
