@@ -12,12 +12,12 @@ import (
 // own, such as billing or the checkout. It is a value: a program builds it, opens
 // its store with the Tables and hands the rest to the Keeper.
 type Department struct {
-	Name      string
-	Tables    Tables
-	Routes    []Route
-	Pages     map[string]http.Handler // on the public listener, by path prefix such as /checkout/
+	Name       string
+	Tables     Tables
+	Routes     []Route
+	Pages      map[string]http.Handler // on the public listener, by path prefix such as /checkout/
 	Operations []Operation             // of the operators' API
-	Duties    []Duty
+	Duties     []Duty
 }
 
 // Tables are a department's tables as steps of SQL. An engine runs each step

@@ -79,6 +79,8 @@ type SweepRules struct {
 // SweepReport says what a sweep did.
 type SweepReport struct {
 	Aged      int // open jobs that now count as backlog
+	Filled    int // jobs that a node which did not know a new route had left out
+	Mended    int // lines that had lost their head; must be 0
 	Pruned    int // bodies removed
 	Imbalance int // events that the ledger cannot account for; must be 0
 	Checked   bool

@@ -16,7 +16,7 @@ func (s *Store) Feed(ctx context.Context, name string, f hook.Filter, limit int)
 	fed, err := s.feed(ctx, name, f, limit)
 	if err == nil && fed.Begin {
 		err = s.submit(ctx, true, func(ctx context.Context, tx *unit) error {
-			return s.core.BeginCursor(ctx, tx, name, fed.Seq)
+			return s.core.BeginCursor(ctx, tx, name, fed)
 		})
 		if err == nil {
 			fed, err = s.feed(ctx, name, f, limit)
@@ -24,7 +24,7 @@ func (s *Store) Feed(ctx context.Context, name string, f hook.Filter, limit int)
 	}
 	if err == nil && !fed.Begin && fed.Seq > 0 {
 		err = s.submit(ctx, true, func(ctx context.Context, tx *unit) error {
-			return s.core.MoveCursor(ctx, tx, name, fed.Seq)
+			return s.core.MoveCursor(ctx, tx, name, fed)
 		})
 	}
 	return fed.Events, err

@@ -197,6 +197,16 @@ func (r *Reader) check(ctx context.Context) error {
 // Close closes the file.
 func (r *Reader) Close() error { return r.db.Close() }
 
+// View implements hook.Viewer, also beside a running server.
+func (r *Reader) View(ctx context.Context, read func(ctx context.Context, tx hook.Tx) error) error {
+	tx, err := r.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	return read(ctx, tx)
+}
+
 // Counts implements hook.Ledger.
 func (r *Reader) Counts(ctx context.Context) (n hook.Counts, err error) {
 	err = snapshot(ctx, r.db, func(ctx context.Context, tx *sql.Tx) error {

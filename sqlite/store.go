@@ -221,6 +221,7 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepRep
 		total *int
 		run   func(context.Context, sqlstore.Tx) (int, bool, error)
 	}{
+		{&r.Filled, s.core.FillJobs},
 		{&r.Aged, s.core.Age},
 		{&r.Pruned, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) }},
 	}

@@ -14,8 +14,14 @@ import (
 // Due reports whether a claim for these handlers would find anything to do, so
 // that an idle queue costs no writing transaction.
 func (c *Core) Due(ctx context.Context, tx Tx, handlers []string) (bool, error) {
-	now := c.now()
+	now := c.now(tx)
 	var due bool
+	if c.Many {
+		var care bool
+		row := tx.QueryRowContext(ctx, lookSQL, now, handlers)
+		err := row.Scan(&care, &due)
+		return care || due, err
+	}
 	row := tx.QueryRowContext(ctx, `SELECT
 		EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_aside WHERE place = 2 AND next_at <= $1)
 		OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_hold
@@ -32,6 +38,8 @@ func (c *Core) Due(ctx context.Context, tx Tx, handlers []string) (bool, error) 
 	return false, nil
 }
 
+const lookSQL = `SELECT care, due FROM look_for_jobs(?, ?)`
+
 const dueSQL = `SELECT
 	EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_due
 		WHERE place = 0 AND state <> 'running' AND handler = $2 AND backlog = 0 AND next_at <= $1)
@@ -44,20 +52,31 @@ const dueSQL = `SELECT
 // it dies after it, the leases lapse and the jobs are claimed again under the
 // next attempt. The jobs come without their events: see Events.
 func (c *Core) Claim(ctx context.Context, tx Tx, ask hook.Ask) ([]*hook.Job, error) {
-	now := c.now()
-	if err := c.stepUp(ctx, tx, now); err != nil {
-		return nil, err
+	now := c.now(tx)
+	care := true
+	if c.Many {
+		var due bool
+		if err := tx.QueryRowContext(ctx, lookSQL, now, ask.Handlers).Scan(&care, &due); err != nil || !care && !due {
+			return nil, err
+		}
 	}
-	if err := c.stepAside(ctx, tx, now); err != nil {
-		return nil, err
+	if care {
+		if err := c.stepUp(ctx, tx, now); err != nil {
+			return nil, err
+		}
+		if err := c.stepAside(ctx, tx, now); err != nil {
+			return nil, err
+		}
 	}
 	var ids []int64
 	for _, h := range ask.Handlers {
-		lapsed, err := c.takeOver(ctx, tx, h, ask, ask.Max-len(ids), now)
-		if err != nil {
-			return nil, err
+		if care {
+			lapsed, err := c.takeOver(ctx, tx, h, ask, ask.Max-len(ids), now)
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, lapsed...)
 		}
-		ids = append(ids, lapsed...)
 		due, err := c.dueJobs(ctx, tx, h, ask.Max-len(ids), now)
 		if err != nil {
 			return nil, err
@@ -76,15 +95,15 @@ func (c *Core) dueJobs(ctx context.Context, tx Tx, handler string, room int, now
 	if room <= 0 {
 		return nil, nil
 	}
-	live, err := c.ids(ctx, tx, claimSQL, handler, 0, now, room)
+	live, err := c.ids(ctx, tx, c.claimSQL(), handler, 0, now, room)
 	if err != nil {
 		return nil, err
 	}
 	want := max(room-len(live), (room+3)/4)
-	if room == 1 && len(live) == 1 && c.numbers.next%4 != 0 {
-		return live, nil // one slot: the backlog gets about every fourth turn
+	if room == 1 && len(live) == 1 && c.claims.Add(1)%4 != 0 {
+		return live, nil // one slot: the backlog gets every fourth turn
 	}
-	old, err := c.ids(ctx, tx, claimSQL, handler, 1, now, want)
+	old, err := c.ids(ctx, tx, c.claimSQL(), handler, 1, now, want)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +111,13 @@ func (c *Core) dueJobs(ctx context.Context, tx Tx, handler string, room int, now
 		live = live[:len(live)-over]
 	}
 	return slices.Concat(live, old), nil
+}
+
+func (c *Core) claimSQL() string {
+	if c.Many {
+		return `SELECT pick_jobs($3, $1, $2, $4)`
+	}
+	return claimSQL
 }
 
 const claimSQL = `SELECT id FROM jobs INDEXED BY jobs_due
@@ -125,20 +151,31 @@ func (c *Core) takeOver(ctx context.Context, tx Tx, handler string, ask hook.Ask
 	if room <= 0 {
 		return nil, nil
 	}
-	lapsed, err := c.ids(ctx, tx, lapsedSQL, handler, now, room)
+	lapsed, err := c.ids(ctx, tx, lapsedSQL+c.skipLocked(), handler, now, room)
 	if err != nil {
 		return nil, err
 	}
 	var ids []int64
 	for _, id := range lapsed {
 		var seq, generation, attempt, failed int64
-		row := tx.QueryRowContext(ctx, `UPDATE jobs SET failed = failed + 1 WHERE id = $1
-			RETURNING seq, generation, attempt, failed`, id)
-		if err := row.Scan(&seq, &generation, &attempt, &failed); err != nil {
+		var line string
+		row := tx.QueryRowContext(ctx, `SELECT seq, generation, attempt, failed + 1, line FROM jobs WHERE id = $1`, id)
+		if err := row.Scan(&seq, &generation, &attempt, &failed, &line); err != nil {
+			return nil, fmt.Errorf("take over a lease: %w", err)
+		}
+		lost := ask.MaxAttempts > 0 && failed >= int64(ask.MaxAttempts)
+		if lost {
+			if mine, err := tryLock(ctx, tx, line); err != nil {
+				return nil, fmt.Errorf("take over a lease: %w", err)
+			} else if !mine {
+				continue // somebody changes its line just now: the next claim finds it again
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET failed = failed + 1 WHERE id = $1`, id); err != nil {
 			return nil, fmt.Errorf("take over a lease: %w", err)
 		}
 		c.count(c.takenOver, handler)
-		if ask.MaxAttempts > 0 && failed >= int64(ask.MaxAttempts) {
+		if lost {
 			if err := c.buryLost(ctx, tx, id, attempt); err != nil {
 				return nil, err
 			}
@@ -154,9 +191,11 @@ func (c *Core) takeOver(ctx context.Context, tx Tx, handler string, ask hook.Ask
 	return ids, nil
 }
 
+// lend marks the jobs as running and notes the attempts. Their rows are locked
+// by then, so that the numbers drawn here follow those of whoever had them.
 func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
 	jobs := make([]*hook.Job, 0, len(ids))
-	err := chunks(ids, func(part []int64) error {
+	err := parts(c, ids, func(part []int64) error {
 		lent, err := c.lendSome(ctx, tx, part, ask, now)
 		jobs = append(jobs, lent...)
 		return err
@@ -164,68 +203,94 @@ func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now i
 	return jobs, err
 }
 
+// lentJob is a job with what its history needs besides.
+type lentJob struct {
+	*hook.Job
+	seq, no, madeNo, madeAt int64
+}
+
 func (c *Core) lendSome(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
 	until := now + ask.Lease.Microseconds()
-	args := []any{until, ask.Node}
-	for _, id := range ids {
-		args = append(args, id)
+	if c.Many {
+		return c.lendMany(ctx, tx, ids, ask.Node, now, until)
 	}
-	rows, err := tx.QueryContext(ctx, `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = ?, lease_by = ?
-		WHERE id IN `+values(1, len(ids))+`
-		RETURNING id, seq, handler, generation, attempt, failed, made_no, made_at, waiting_since`, args...)
+	lent, err := c.markRunning(ctx, tx, ids, until, ask.Node)
 	if err != nil {
 		return nil, fmt.Errorf("lend jobs: %w", err)
 	}
-	defer rows.Close()
-	jobs := make([]*hook.Job, 0, len(ids))
-	var history []any
-	no, err := c.numbers.draw(len(ids))
+	no, err := c.draw(ctx, tx, len(lent))
 	if err != nil {
 		return nil, err
 	}
-	for rows.Next() {
-		j := &hook.Job{Event: &hook.Event{}, LeaseUntil: fromMicros(until)}
-		var seq, madeNo, madeAt int64
-		var waiting sql.NullInt64
-		if err := rows.Scan(&j.ID, &seq, &j.Handler, &j.Generation, &j.Attempt, &j.Failed, &madeNo, &madeAt, &waiting); err != nil {
-			return nil, fmt.Errorf("lend jobs: %w", err)
-		}
-		j.FirstAt = fromMicros(madeAt)
-		if waiting.Valid {
-			j.WaitingSince = fromMicros(waiting.Int64)
-		}
-		j.Event.ID = c.eventID(seq)
-		jobs = append(jobs, j)
-		history = append(history, seq, j.Handler, j.Generation, j.Attempt, no, now, until, ask.Node, madeNo, madeAt)
-		no++
+	place := make(map[int64]int, len(ids))
+	for i, id := range ids {
+		place[id] = i
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("lend jobs: %w", err)
+	slices.SortFunc(lent, func(a, b lentJob) int { return place[a.ID] - place[b.ID] })
+	jobs := make([]*hook.Job, len(lent))
+	for i := range lent {
+		lent[i].no, jobs[i] = no.take(), lent[i].Job
 	}
-	rows.Close()
-	slices.SortFunc(jobs, func(a, b *hook.Job) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
-	_, err = tx.ExecContext(ctx, `INSERT INTO attempts (seq, handler, generation, attempt, claim_no, started_at,
-		lease_until, node, made_no, made_at) VALUES `+values(len(jobs), 10), history...)
+	err = bulk(c, lent, "itiiiiitii", func(args []any, j lentJob) []any {
+		return append(args, j.seq, j.Handler, j.Generation, j.Attempt, j.no, now, until, ask.Node, j.madeNo, j.madeAt)
+	}, func(_ []lentJob, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO attempts (seq, handler, generation, attempt, claim_no, started_at,
+			lease_until, node, made_no, made_at) `+source, args...)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("note attempts: %w", err)
 	}
 	return jobs, nil
 }
 
+func (c *Core) markRunning(ctx context.Context, tx Tx, ids []int64, until int64, node string) ([]lentJob, error) {
+	in, args := c.in(ids)
+	rows, err := tx.QueryContext(ctx, `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = ?, lease_by = ?
+		WHERE id `+in+`
+		RETURNING id, seq, handler, generation, attempt, failed, made_no, made_at, waiting_since`,
+		append([]any{until, node}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	lent := make([]lentJob, 0, len(ids))
+	for rows.Next() {
+		j := lentJob{Job: &hook.Job{Event: &hook.Event{}, LeaseUntil: fromMicros(until)}}
+		var waiting sql.NullInt64
+		if err := rows.Scan(&j.ID, &j.seq, &j.Handler, &j.Generation, &j.Attempt, &j.Failed, &j.madeNo, &j.madeAt,
+			&waiting); err != nil {
+			return nil, err
+		}
+		j.FirstAt = fromMicros(j.madeAt)
+		if waiting.Valid {
+			j.WaitingSince = fromMicros(waiting.Int64)
+		}
+		j.Event.ID = c.eventID(j.seq)
+		lent = append(lent, j)
+	}
+	return lent, rows.Err()
+}
+
 // LoadEvents fills in the events of claimed jobs; it only reads.
 func (c *Core) LoadEvents(ctx context.Context, tx Tx, jobs []*hook.Job) error {
-	return chunks(jobs, func(part []*hook.Job) error {
+	return parts(c, jobs, func(part []*hook.Job) error {
 		bySeq := make(map[int64][]*hook.Job, len(part))
-		args := make([]any, len(part))
+		seqs := make([]int64, len(part))
 		for i, j := range part {
 			seq, err := c.seqOf(j.Event.ID)
 			if err != nil {
 				return err
 			}
-			args[i] = seq
+			seqs[i] = seq
 			bySeq[seq] = append(bySeq[seq], j)
 		}
-		rows, err := tx.QueryContext(ctx, eventSQL+values(1, len(part)), args...)
+		in, args := c.in(seqs)
+		load := eventSQL + in
+		if c.Many {
+			load = `SELECT * FROM load_events(?)`
+		}
+		rows, err := tx.QueryContext(ctx, load, args...)
 		if err != nil {
 			return fmt.Errorf("load events: %w", err)
 		}
@@ -250,7 +315,7 @@ func (c *Core) LoadEvents(ctx context.Context, tx Tx, jobs []*hook.Job) error {
 
 const eventSQL = `SELECT k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at,
 		k.received_at, e.headers, b.body
-	FROM event_keys k JOIN events e ON e.seq = k.seq LEFT JOIN bodies b ON b.seq = k.seq WHERE k.seq IN `
+	FROM event_keys k JOIN events e ON e.seq = k.seq LEFT JOIN bodies b ON b.seq = k.seq WHERE k.seq `
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -275,7 +340,10 @@ func (c *Core) scanEvent(row scanner, e *hook.Event) (seq int64, err error) {
 // Extend renews leases, in the queue and in the history, and returns the jobs
 // whose lease is lost to another attempt.
 func (c *Core) Extend(ctx context.Context, tx Tx, jobs []*hook.Job, lease time.Duration) (lost []*hook.Job, err error) {
-	until := c.now() + lease.Microseconds()
+	if c.Many {
+		return c.extendMany(ctx, tx, jobs, lease)
+	}
+	until := c.now(tx) + lease.Microseconds()
 	for _, j := range jobs {
 		res, err := tx.ExecContext(ctx, `UPDATE jobs SET lease_until = $1
 			WHERE id = $2 AND attempt = $3 AND state = 'running'`, until, j.ID, j.Attempt)

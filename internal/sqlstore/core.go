@@ -50,6 +50,7 @@ const BacklogAge = time.Minute
 type Core struct {
 	// fixed after Open
 	Clock func() time.Time
+	Many  bool // every Tx is a Many, and the database PostgreSQL
 	dbID  [5]byte
 
 	// owned by the engine's writer
@@ -64,6 +65,7 @@ type Core struct {
 	lastEvent map[string]time.Time // guarded by mu
 
 	routes atomic.Pointer[[]hook.Route]
+	claims atomic.Int64 // counted to give the backlog its turn
 }
 
 // NewCore returns a Core that reads the time from clock.
@@ -84,6 +86,19 @@ func (c *Core) Load(ctx context.Context, tx Tx) error {
 	if err := c.loadID(ctx, tx); err != nil {
 		return err
 	}
+	if !c.Many {
+		if err := c.loadLast(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if err := c.loadRoutes(ctx, tx); err != nil {
+		return err
+	}
+	return c.loadLastEvents(ctx, tx)
+}
+
+// loadLast reads what a single writer counts on from.
+func (c *Core) loadLast(ctx context.Context, tx Tx) error {
 	row := tx.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM event_keys`)
 	if err := row.Scan(&c.lastSeq); err != nil {
 		return fmt.Errorf("read last event: %w", err)
@@ -92,10 +107,7 @@ func (c *Core) Load(ctx context.Context, tx Tx) error {
 	if err := row.Scan(&c.lastHour); err != nil {
 		return fmt.Errorf("read last hour: %w", err)
 	}
-	if err := c.loadRoutes(ctx, tx); err != nil {
-		return err
-	}
-	return c.loadLastEvents(ctx, tx)
+	return nil
 }
 
 func (c *Core) loadID(ctx context.Context, tx Tx) error {
@@ -112,24 +124,33 @@ func (c *Core) loadID(ctx context.Context, tx Tx) error {
 // for longer than a thousand events shows no time until it speaks again.
 func (c *Core) loadLastEvents(ctx context.Context, tx Tx) error {
 	rows, err := tx.QueryContext(ctx, `SELECT source, max(received_at)
-		FROM (SELECT source, received_at FROM event_keys ORDER BY seq DESC LIMIT 1000) GROUP BY source`)
+		FROM (SELECT source, received_at FROM event_keys ORDER BY seq DESC LIMIT 1000) AS newest GROUP BY source`)
 	if err != nil {
 		return fmt.Errorf("read last events: %w", err)
 	}
 	defer rows.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for rows.Next() {
 		var source string
 		var at int64
 		if err := rows.Scan(&source, &at); err != nil {
 			return err
 		}
-		c.lastEvent[source] = fromMicros(at)
+		if t := fromMicros(at); t.After(c.lastEvent[source]) {
+			c.lastEvent[source] = t
+		}
 	}
 	return rows.Err()
 }
 
 // now is the store's clock in microseconds.
-func (c *Core) now() int64 { return c.Clock().UnixMicro() }
+func (c *Core) now(tx Tx) int64 {
+	if m, ok := tx.(Many); ok {
+		return m.Now()
+	}
+	return c.Clock().UnixMicro()
+}
 
 func (c *Core) count(m map[string]int64, handler string) {
 	c.mu.Lock()

@@ -3,19 +3,20 @@ package sqlstore
 // HotStatements are the statements that run for every delivery or claim, each
 // with the index that it must use.
 func HotStatements() map[string]string {
+	c := NewCore(nil)
 	return map[string]string{
-		"jobs_head":      occupiedSQL(3),
+		"jobs_head":      occupiedSQL(`VALUES ` + values(3, 2)),
 		"jobs_line":      promoteSQL,
 		"jobs_aside":     asideSQL,
 		"jobs_hold":      holdSQL,
 		"jobs_due":       claimSQL,
 		"jobs_leased":    lapsedSQL,
 		"jobs_due x2":    dueSQL,
-		"jobs_line x2":   promoteManySQL(3),
-		"jobs_head x2":   promoteManySQL(3),
-		"jobs_waiting":   wakeManySQL(3),
-		"PRIMARY KEY":    fenceSQL(3),
-		"PRIMARY KEY x2": doneSQL(3),
+		"jobs_line x2":   promoteManySQL(`VALUES ` + values(3, 2)),
+		"jobs_head x2":   promoteManySQL(`VALUES ` + values(3, 2)),
+		"jobs_waiting":   c.wakeManySQL(`VALUES ` + values(3, 1)),
+		"PRIMARY KEY":    c.fenceSQL(`VALUES ` + values(3, 2)),
+		"PRIMARY KEY x2": doneSQL(`VALUES ` + values(3, 6)),
 		"event_keys_key": `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(2, 11) + upsertKeys,
 	}
 }

@@ -29,13 +29,18 @@ type Fed struct {
 	// seen: see MoveCursor.
 	Begin bool
 	Seq   int64
+
+	xid int64 // with several writers: the transaction of Seq, by which a feed is ordered
 }
 
 // Feed reads the events after a cursor in one snapshot; see hook.Feeder. The
 // engine writes what it says about the cursor afterwards.
 func (c *Core) Feed(ctx context.Context, tx Tx, name string, f hook.Filter, limit int) (Fed, error) {
 	if !cursorName(name) {
-		return Fed{}, fmt.Errorf("feed %.80q: a name has 1 to 64 of a-z, 0-9, _ and -: %w", name, hook.ErrBadFilter)
+		return Fed{}, errCursorName(name)
+	}
+	if limit <= 0 || limit > maxFeed {
+		limit = maxFeed
 	}
 	newest, err := c.scanSeq(ctx, tx, `SELECT coalesce(max(seq), 0) FROM event_keys`)
 	if err != nil {
@@ -47,9 +52,6 @@ func (c *Core) Feed(ctx context.Context, tx Tx, name string, f hook.Filter, limi
 	}
 	if err != nil || at >= newest {
 		return Fed{}, err
-	}
-	if limit <= 0 || limit > maxFeed {
-		limit = maxFeed
 	}
 	where, args, err := c.where(hook.Filter{Source: f.Source, Type: f.Type})
 	if err != nil {
@@ -115,9 +117,12 @@ func (c *Core) feedEvents(ctx context.Context, tx Tx, page []*hook.EventInfo) ([
 
 // BeginCursor makes the cursor of a new feed. If another reader has made it
 // meanwhile, that one holds. If we die before the commit, the feed is new again.
-func (c *Core) BeginCursor(ctx context.Context, tx Tx, name string, seq int64) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, seq, moved_at) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO NOTHING`, name, seq, c.now())
+func (c *Core) BeginCursor(ctx context.Context, tx Tx, name string, fed Fed) error {
+	insert, args := `INSERT INTO cursors (name, seq, moved_at) VALUES ($1, $2, $3)`, []any{name, fed.Seq, c.now(tx)}
+	if c.Many {
+		insert, args = `INSERT INTO cursors (name, seq, moved_at, xid) VALUES ($1, $2, $3, $4)`, append(args, fed.xid)
+	}
+	_, err := tx.ExecContext(ctx, insert+` ON CONFLICT (name) DO NOTHING`, args...)
 	if err != nil {
 		return fmt.Errorf("begin feed %s: %w", name, err)
 	}
@@ -126,9 +131,14 @@ func (c *Core) BeginCursor(ctx context.Context, tx Tx, name string, seq int64) e
 
 // MoveCursor moves a cursor forwards. If we die before the commit, its reader is
 // given the same events again.
-func (c *Core) MoveCursor(ctx context.Context, tx Tx, name string, seq int64) error {
-	done, err := tx.ExecContext(ctx, `UPDATE cursors SET seq = max(seq, $1), moved_at = $2 WHERE name = $3`,
-		seq, c.now(), name)
+func (c *Core) MoveCursor(ctx context.Context, tx Tx, name string, fed Fed) error {
+	move, args := `UPDATE cursors SET seq = max(seq, $1), moved_at = $2 WHERE name = $3`, []any{fed.Seq, c.now(tx), name}
+	if c.Many {
+		move, args = `UPDATE cursors SET moved_at = $2,
+			seq = CASE WHEN (xid, seq) < ($4, $1) THEN $1 ELSE seq END, xid = CASE WHEN xid < $4 THEN $4 ELSE xid END
+			WHERE name = $3`, append(args, fed.xid)
+	}
+	done, err := tx.ExecContext(ctx, move, args...)
 	if err != nil {
 		return fmt.Errorf("advance feed %s: %w", name, err)
 	}
@@ -144,6 +154,9 @@ func (c *Core) Advance(ctx context.Context, tx Tx, name, id string) error {
 	if err != nil {
 		return err
 	}
+	if c.Many {
+		return c.advanceMany(ctx, tx, name, id, seq)
+	}
 	newest, err := c.scanSeq(ctx, tx, `SELECT coalesce(max(seq), 0) FROM event_keys`)
 	if err != nil {
 		return err
@@ -151,7 +164,11 @@ func (c *Core) Advance(ctx context.Context, tx Tx, name, id string) error {
 	if seq < 1 || seq > newest {
 		return fmt.Errorf("event %.40q: %w", id, hook.ErrNotFound)
 	}
-	return c.MoveCursor(ctx, tx, name, seq)
+	return c.MoveCursor(ctx, tx, name, Fed{Seq: seq})
+}
+
+func errCursorName(name string) error {
+	return fmt.Errorf("feed %.80q: a name has 1 to 64 of a-z, 0-9, _ and -: %w", name, hook.ErrBadFilter)
 }
 
 func cursorName(s string) bool {

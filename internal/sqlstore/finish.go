@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -16,6 +17,7 @@ import (
 
 // Ending is the row of a job that has just been fenced.
 type Ending struct {
+	id         int64
 	seq, hour  int64
 	handler    string
 	generation int
@@ -30,25 +32,24 @@ type Ending struct {
 // exist, the leases lapse and the jobs are worked again; after it both exist.
 func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hook.Job]*Ending, error) {
 	ends := make(map[*hook.Job]*Ending, len(jobs))
-	err := chunks(jobs, func(part []*hook.Job) error {
-		args := make([]any, 0, 2*len(part))
+	err := bulk(c, jobs, "ii", func(args []any, j *hook.Job) []any {
+		return append(args, j.ID, j.Attempt)
+	}, func(part []*hook.Job, source string, args []any) error {
 		byID := make(map[int64]*hook.Job, len(part))
 		for _, j := range part {
-			args = append(args, j.ID, j.Attempt)
 			byID[j.ID] = j
 		}
-		rows, err := tx.QueryContext(ctx, fenceSQL(len(part)), args...)
+		rows, err := tx.QueryContext(ctx, c.fenceSQL(source), args...)
 		if err != nil {
 			return fmt.Errorf("end jobs: %w", err)
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var id int64
 			e := &Ending{}
-			if err := rows.Scan(&id, &e.seq, &e.hour, &e.line); err != nil {
+			if err := rows.Scan(&e.id, &e.seq, &e.hour, &e.line); err != nil {
 				return fmt.Errorf("end jobs: %w", err)
 			}
-			j := byID[id]
+			j := byID[e.id]
 			e.handler, e.generation, e.attempt = j.Handler, j.Generation, j.Attempt
 			ends[j] = e
 		}
@@ -62,7 +63,7 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 			continue
 		}
 		if fault.Mutant("no_fence") {
-			e := &Ending{handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
+			e := &Ending{id: j.ID, handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
 			e.seq, err = c.seqOf(j.Event.ID)
 			ends[j] = e
 			continue
@@ -72,12 +73,19 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 	return ends, err
 }
 
-func fenceSQL(n int) string {
+// fenceSQL takes the rows that are still ours. A single writer deletes them at
+// once; where several write they are locked only, and deleted by Done: an effect
+// comes between, and nobody may wait for it who could wait for their end.
+func (c *Core) fenceSQL(source string) string {
 	fence := ` AND j.attempt = v.column2 AND j.state = 'running'`
 	if fault.Mutant("no_fence") {
 		fence = ``
 	}
-	return `DELETE FROM jobs WHERE id IN (SELECT j.id FROM (VALUES ` + values(n, 2) + `) v
+	if c.Many {
+		return `SELECT j.id, j.seq, j.hour, j.line FROM (` + source + `) v JOIN jobs j ON j.id = v.column1` + fence + `
+			ORDER BY j.id FOR UPDATE OF j`
+	}
+	return `DELETE FROM jobs WHERE id IN (SELECT j.id FROM (` + source + `) v
 		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line`
 }
 
@@ -88,18 +96,8 @@ func (c *Core) Done(ctx context.Context, tx Tx, ends map[*hook.Job]*Ending) erro
 		return nil
 	}
 	slices.SortFunc(all, func(a, b *Ending) int { return cmp.Compare(a.seq, b.seq) })
-	now := c.now()
-	no, err := c.numbers.draw(len(all))
-	if err != nil {
-		return err
-	}
-	if err := c.noteDone(ctx, tx, all, no, now); err != nil {
-		return err
-	}
-	if err := c.leaveLines(ctx, tx, all, now); err != nil {
-		return err
-	}
-	if err := c.countDone(ctx, tx, all); err != nil {
+	now := c.now(tx)
+	if err := c.endAll(ctx, tx, all, now); err != nil {
 		return err
 	}
 	for j, e := range ends {
@@ -110,24 +108,60 @@ func (c *Core) Done(ctx context.Context, tx Tx, ends map[*hook.Job]*Ending) erro
 	return nil
 }
 
-func (c *Core) noteDone(ctx context.Context, tx Tx, ends []*Ending, no, now int64) error {
-	return chunks(ends, func(part []*Ending) error {
-		args := make([]any, 0, 6*len(part))
-		for _, e := range part {
-			args = append(args, e.seq, e.handler, e.generation, e.attempt, no, now)
-			no++
-		}
-		_, err := tx.ExecContext(ctx, doneSQL(len(part)), args...)
-		if err != nil {
-			return fmt.Errorf("note ends: %w", err)
-		}
-		return nil
-	})
+func (c *Core) endAll(ctx context.Context, tx Tx, all []*Ending, now int64) error {
+	if m, ok := tx.(Many); ok {
+		return endMany(ctx, tx, m, all, now)
+	}
+	no, err := c.draw(ctx, tx, len(all))
+	if err != nil {
+		return err
+	}
+	if err := c.noteDone(ctx, tx, all, no, now); err != nil {
+		return err
+	}
+	if err := c.leaveLines(ctx, tx, all, now); err != nil {
+		return err
+	}
+	return c.countDone(ctx, tx, all)
 }
 
-func doneSQL(n int) string {
+// endMany calls the function end_jobs, which also deletes the rows that BeginDone
+// has only locked. The locks of lines come after the effects, which may take their
+// time, and not before.
+func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) error {
+	const kinds = "iitiiti"
+	names := make([]string, len(ends))
+	rows := make([]any, 0, len(ends)*len(kinds))
+	for i, e := range ends {
+		names[i] = lockName(e.line, e.seq)
+		rows = append(rows, e.id, e.seq, e.handler, e.generation, e.attempt, e.line, e.hour)
+	}
+	args := []any{now, m.Slot(), LockKeys(names...)}
+	for j := range kinds {
+		args = append(args, column(kinds[j], rows[j:], len(kinds)))
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
+		return fmt.Errorf("end jobs: %w", err)
+	}
+	return nil
+}
+
+func (c *Core) noteDone(ctx context.Context, tx Tx, ends []*Ending, no *drawn, now int64) error {
+	err := bulk(c, ends, "itiiii", func(args []any, e *Ending) []any {
+		return append(args, e.seq, e.handler, e.generation, e.attempt, no.take(), now)
+	}, func(_ []*Ending, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, doneSQL(source), args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note ends: %w", err)
+	}
+	return nil
+}
+
+func doneSQL(source string) string {
 	return `UPDATE attempts SET end_no = v.column5, ended_at = v.column6, outcome = 'done'
-		FROM (VALUES ` + values(n, 6) + `) v
+		FROM (` + source + `) v
 		WHERE attempts.seq = v.column1 AND attempts.handler = v.column2 AND attempts.generation = v.column3
 		  AND attempts.attempt = v.column4`
 }
@@ -140,37 +174,42 @@ func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64)
 			left = append(left, e)
 		}
 	}
-	return chunks(left, func(part []*Ending) error {
-		promote := make([]any, 0, 2*len(part))
-		wake := append(make([]any, 0, len(part)+2), now)
-		for _, e := range part {
-			promote = append(promote, e.handler, e.line)
-			wake = append(wake, e.line)
-		}
-		if _, err := tx.ExecContext(ctx, promoteManySQL(len(part)), promote...); err != nil {
-			return fmt.Errorf("promote the next in line: %w", err)
-		}
-		if _, err := tx.ExecContext(ctx, wakeManySQL(len(part)), append(wake, now)...); err != nil {
-			return fmt.Errorf("wake the waiting: %w", err)
-		}
-		return nil
+	err := bulk(c, left, "tt", func(args []any, e *Ending) []any {
+		return append(args, e.handler, e.line)
+	}, func(_ []*Ending, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, promoteManySQL(source), args...)
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("promote the next in line: %w", err)
+	}
+	err = bulk(c, left, "t", func(args []any, e *Ending) []any {
+		return append(args, e.line)
+	}, func(_ []*Ending, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, c.wakeManySQL(source), append(args, now, now)...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("wake the waiting: %w", err)
+	}
+	return nil
 }
 
 // promoteManySQL promotes in lines that a head has left; a line that has one
 // keeps it.
-func promoteManySQL(n int) string {
+func promoteManySQL(source string) string {
 	return `UPDATE jobs SET place = 0 WHERE id IN (SELECT (
 			SELECT id FROM jobs j INDEXED BY jobs_line
 			WHERE j.handler = v.column1 AND j.line = v.column2 AND j.place = 1 ORDER BY j.seq LIMIT 1)
-		FROM (VALUES ` + values(n, 2) + `) v
+		FROM (` + source + `) v
 		WHERE NOT EXISTS (SELECT 1 FROM jobs h INDEXED BY jobs_head
 			WHERE h.handler = v.column1 AND h.line = v.column2 AND h.place = 0 AND h.line <> ''))`
 }
 
-func wakeManySQL(n int) string {
-	return `UPDATE jobs INDEXED BY jobs_waiting SET next_at = ?
-		WHERE line IN ` + values(1, n) + ` AND place = 2 AND state = 'waiting' AND next_at > ?`
+func (c *Core) wakeManySQL(source string) string {
+	return `WITH lines (line) AS (` + source + `)
+		UPDATE jobs SET next_at = ? WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_waiting
+			WHERE line IN (SELECT line FROM lines) AND place = 2 AND state = 'waiting' AND next_at > ?` + c.skipLocked() + `)`
 }
 
 // countDone moves the ledger's counter in the same transaction: the last job of
@@ -182,17 +221,8 @@ func (c *Core) countDone(ctx context.Context, tx Tx, ends []*Ending) error {
 			hours[e.hour] = append(hours[e.hour], e.seq)
 		}
 	}
-	for hour, seqs := range hours {
-		err := chunks(seqs, func(part []int64) error {
-			args := make([]any, 0, len(part)+1)
-			for _, seq := range part {
-				args = append(args, seq)
-			}
-			_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done + (SELECT count(*) FROM (VALUES `+
-				values(len(part), 1)+`) v WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE seq = v.column1)) WHERE hour = ?`,
-				append(args, hour)...)
-			return err
-		})
+	for _, hour := range slices.Sorted(maps.Keys(hours)) {
+		err := chunks(hours[hour], func(seqs []int64) error { return c.countHour(ctx, tx, hour, seqs) })
 		if err != nil {
 			return fmt.Errorf("count done events: %w", err)
 		}
@@ -200,8 +230,19 @@ func (c *Core) countDone(ctx context.Context, tx Tx, ends []*Ending) error {
 	return nil
 }
 
+func (c *Core) countHour(ctx context.Context, tx Tx, hour int64, seqs []int64) error {
+	args := make([]any, 0, len(seqs)+1)
+	for _, seq := range seqs {
+		args = append(args, seq)
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done + (SELECT count(*) FROM (VALUES `+
+		values(len(seqs), 1)+`) v WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE seq = v.column1)) WHERE hour = ?`,
+		append(args, hour)...)
+	return err
+}
+
 func (c *Core) endAttempt(ctx context.Context, tx Tx, e *Ending, outcome string, now int64, cause string) error {
-	no, err := c.numbers.draw(1)
+	no, err := c.draw(ctx, tx, 1)
 	if err != nil {
 		return err
 	}
@@ -211,7 +252,7 @@ func (c *Core) endAttempt(ctx context.Context, tx Tx, e *Ending, outcome string,
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE attempts SET end_no = $1, ended_at = $2, outcome = $3, error = $4
 		WHERE seq = $5 AND handler = $6 AND generation = $7 AND attempt = $8`,
-		no, now, outcome, text, e.seq, e.handler, e.generation, e.attempt)
+		no.take(), now, outcome, text, e.seq, e.handler, e.generation, e.attempt)
 	if err != nil {
 		return fmt.Errorf("note the end of an attempt: %w", err)
 	}
@@ -243,13 +284,16 @@ type putBack struct {
 }
 
 func (c *Core) putBack(ctx context.Context, tx Tx, job *hook.Job, b putBack) error {
-	now := c.now()
+	now := c.now(tx)
 	next := now + b.after.Microseconds()
 	failed := 0
 	if b.failed {
 		failed = 1
 	}
 	e := &Ending{handler: job.Handler, generation: job.Generation, attempt: job.Attempt}
+	if err := c.lockRunning(ctx, tx, job.ID, job.Attempt); err != nil {
+		return err
+	}
 	var hold sql.NullInt64
 	row := tx.QueryRowContext(ctx, `UPDATE jobs SET state = $1, next_at = $2, failed = failed + $3, lease_until = 0,
 			last_error = $4,
@@ -288,6 +332,9 @@ func holdUntil(job *hook.Job, now int64) int64 {
 
 // Bury makes the job a dead letter.
 func (c *Core) Bury(ctx context.Context, tx Tx, job *hook.Job, cause hook.Cause) error {
+	if err := c.lockRunning(ctx, tx, job.ID, job.Attempt); err != nil {
+		return err
+	}
 	err := c.bury(ctx, tx, job.ID, job.Attempt, burial{outcome: "dead", cause: cause.Text, failed: 1})
 	if err == hook.ErrLeaseLost {
 		c.count(c.stale, job.Handler)
@@ -299,13 +346,31 @@ func (c *Core) buryLost(ctx context.Context, tx Tx, id, attempt int64) error {
 	return c.bury(ctx, tx, id, int(attempt), burial{outcome: "lost", cause: "lost: the lease ended without a word from the worker"})
 }
 
+// lockRunning locks a running job and then its line, in the order of Finish. A
+// job that another attempt owns is left to the statement that comes next.
+func (c *Core) lockRunning(ctx context.Context, tx Tx, id int64, attempt int) error {
+	if !c.Many {
+		return nil
+	}
+	var line string
+	row := tx.QueryRowContext(ctx, `SELECT line FROM jobs WHERE id = $1 AND attempt = $2 AND state = 'running' FOR UPDATE`,
+		id, attempt)
+	if err := row.Scan(&line); err != nil || line == "" {
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	}
+	return lock(ctx, tx, line)
+}
+
 type burial struct {
 	outcome, cause string
 	failed         int // added to the failures of the job
 }
 
 func (c *Core) bury(ctx context.Context, tx Tx, id int64, attempt int, b burial) error {
-	now := c.now()
+	now := c.now(tx)
 	e := &Ending{attempt: attempt}
 	row := tx.QueryRowContext(ctx, `UPDATE jobs SET state = 'dead', failed = failed + $1, place = 3, last_error = $2,
 			lease_until = 0, next_at = $3

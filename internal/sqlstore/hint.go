@@ -28,7 +28,7 @@ func (c *Core) foldHints(ctx context.Context, tx Tx, groups []*group, now int64)
 		var n, newest, woken int64
 		row := tx.QueryRowContext(ctx, `INSERT INTO hint_subjects (source, mode, subject, n, newest_seq, woken_at)
 			VALUES ($1, $2, $3, 1, $4, $5)
-			ON CONFLICT (source, mode, subject) DO UPDATE SET n = min(hint_subjects.n + 1, $6),
+			ON CONFLICT (source, mode, subject) DO UPDATE SET n = CASE WHEN hint_subjects.n < $6 THEN hint_subjects.n + 1 ELSE $6 END,
 				newest_seq = CASE WHEN hint_subjects.n < $6 - 1 THEN excluded.newest_seq ELSE hint_subjects.newest_seq END
 			RETURNING n, newest_seq, woken_at`,
 			g.first.Delivery.Source, id.Mode, id.Subject, g.seq, now, MaxHints+1)
@@ -77,7 +77,8 @@ func (c *Core) askAgain(ctx context.Context, tx Tx, e *Entry, newest, woken, now
 			if job.nextAt <= due {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET next_at = $1 WHERE id = $2`, due, job.id); err != nil {
+			if _, err := tx.ExecContext(ctx, `UPDATE jobs SET next_at = $1 WHERE id = (SELECT id FROM jobs
+				WHERE id = $2 AND state <> 'running'`+c.skipLocked()+`)`, due, job.id); err != nil {
 				return fmt.Errorf("wake a hint: %w", err)
 			}
 		case hook.StateRunning:
@@ -121,8 +122,8 @@ func (c *Core) wakeHint(ctx context.Context, tx Tx, g *group, now int64) error {
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE jobs SET next_at = $1
-		WHERE seq = $2 AND state IN ('waiting', 'retrying') AND next_at > $1`, now, g.seq)
+	_, err = tx.ExecContext(ctx, `UPDATE jobs SET next_at = $1 WHERE id IN (SELECT id FROM jobs
+		WHERE seq = $2 AND state IN ('waiting', 'retrying') AND next_at > $1`+c.skipLocked()+`)`, now, g.seq)
 	if err != nil {
 		return fmt.Errorf("wake a hint: %w", err)
 	}
@@ -135,7 +136,8 @@ func (c *Core) askAfterEnd(ctx context.Context, tx Tx, job *hook.Job, seq, now i
 	if e == nil || e.Trust != hook.TrustHint || e.Subject == "" {
 		return nil
 	}
-	rows, err := tx.QueryContext(ctx, `UPDATE hint_subjects SET again = 0, woken_at = max(woken_at + $1, $2)
+	rows, err := tx.QueryContext(ctx, `UPDATE hint_subjects SET again = 0,
+			woken_at = CASE WHEN woken_at + $1 > $2 THEN woken_at + $1 ELSE $2 END
 		WHERE source = $3 AND mode = $4 AND subject = $5 AND again = 1 AND newest_seq = $6 RETURNING woken_at`,
 		HintPause.Microseconds(), now, e.Source, e.Mode, e.Subject, seq)
 	if err != nil {

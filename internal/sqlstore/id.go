@@ -34,3 +34,13 @@ func (c *Core) seqOf(id string) (int64, error) {
 	}
 	return int64(binary.BigEndian.Uint64(raw[5:])), nil
 }
+
+// seqsADay are the numbers that events of one day may have where several write:
+// the number of the day since 1970 times this, plus one of a sequence. So numbers
+// tell the day, partitions by number are partitions by time, and all stay below
+// 2 to the 53rd.
+const seqsADay = 100_000_000_000
+
+// SeqAt is the least number of an event recorded on the day of that time, in
+// microseconds, on an engine of Many.
+func SeqAt(us int64) int64 { return us / 86_400_000_000 * seqsADay }

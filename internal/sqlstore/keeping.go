@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -19,7 +20,7 @@ func (c *Core) Age(ctx context.Context, tx Tx) (n int, more bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("age jobs: %w", err)
 	}
-	limit := c.now() - BacklogAge.Microseconds()
+	limit := c.now(tx) - BacklogAge.Microseconds()
 	last := c.aged
 	for rows.Next() {
 		var id, made int64
@@ -37,7 +38,12 @@ func (c *Core) Age(ctx context.Context, tx Tx) (n int, more bool, err error) {
 	if err := rows.Err(); err != nil || n == 0 {
 		return 0, false, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE jobs SET backlog = 1 WHERE id > $1 AND id <= $2 AND backlog = 0`, c.aged, last)
+	age := `UPDATE jobs SET backlog = 1 WHERE id > $1 AND id <= $2 AND backlog = 0`
+	if c.Many { // waits for nobody: not for one that is being ended, lent or woken
+		age = `UPDATE jobs SET backlog = 1 WHERE id IN (SELECT id FROM jobs WHERE id > $1 AND id <= $2 AND backlog = 0
+			AND place < 2 AND state <> 'running' ORDER BY id FOR UPDATE SKIP LOCKED)`
+	}
+	_, err = tx.ExecContext(ctx, age, c.aged, last)
 	if err != nil {
 		return 0, false, fmt.Errorf("age jobs: %w", err)
 	}
@@ -48,6 +54,9 @@ func (c *Core) Age(ctx context.Context, tx Tx) (n int, more bool, err error) {
 // Prune removes bodies that retention no longer keeps; never those of open or
 // dead work, never a key.
 func (c *Core) Prune(ctx context.Context, tx Tx, rules hook.SweepRules) (n int, more bool, err error) {
+	if c.Many {
+		return c.pruneMany(ctx, tx, rules)
+	}
 	for _, rule := range []struct {
 		keep int64
 		cond string
@@ -62,7 +71,7 @@ func (c *Core) Prune(ctx context.Context, tx Tx, rules hook.SweepRules) (n int, 
 			SELECT b.seq FROM bodies b CROSS JOIN event_keys k
 			WHERE k.seq = b.seq AND k.received_at < $1`+rule.cond+`
 			  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.seq = b.seq AND j.state <> 'discarded')
-			ORDER BY b.seq LIMIT $2)`, c.now()-rule.keep, sweepStep)
+			ORDER BY b.seq LIMIT $2)`, c.now(tx)-rule.keep, sweepStep)
 		if err != nil {
 			return n, false, fmt.Errorf("prune bodies: %w", err)
 		}
@@ -76,11 +85,72 @@ func (c *Core) Prune(ctx context.Context, tx Tx, rules hook.SweepRules) (n int, 
 	return n, more, nil
 }
 
+// hintsLookedBack bounds the hints whose bodies a sweep looks for: those before
+// were looked at by earlier ones.
+const hintsLookedBack = 30 * 24 * time.Hour
+
+// prunedByRow is the longest time of keeping for which bodies are removed one by
+// one. Those that are kept for longer go with their partition, a week at a time.
+const prunedByRow = 14 * 24 * time.Hour
+
+// needed is true for a body b that somebody may still ask for.
+const needed = `(EXISTS (SELECT 1 FROM jobs j WHERE j.seq = b.seq AND j.state <> 'discarded')
+	OR EXISTS (SELECT 1 FROM event_keys q WHERE q.seq = b.seq AND q.quarantine <> '' AND q.jobs_total = 0))`
+
+// Needed is the condition for a body b to outlive its partition.
+func Needed() string { return needed }
+
+// pruneMany removes bodies of hints, and those that have outlived their partition
+// and are no longer needed. All others go with their partition.
+func (c *Core) pruneMany(ctx context.Context, tx Tx, rules hook.SweepRules) (n int, more bool, err error) {
+	now := c.now(tx)
+	if keep := rules.KeepHints.Microseconds(); keep > 0 {
+		res, err := tx.ExecContext(ctx, `DELETE FROM bodies WHERE seq IN (
+			SELECT b.seq FROM event_keys k JOIN bodies b ON b.seq = k.seq
+			WHERE k.trust = 'hint' AND k.received_at < $1 AND k.received_at >= $2 AND NOT `+needed+` LIMIT $3)`,
+			now-keep, now-keep-hintsLookedBack.Microseconds(), sweepStep)
+		if err != nil {
+			return 0, false, fmt.Errorf("prune bodies of hints: %w", err)
+		}
+		gone, err := res.RowsAffected()
+		if err != nil {
+			return 0, false, err
+		}
+		n, more = int(gone), gone == sweepStep
+	}
+	if keep := rules.KeepBodies.Microseconds(); keep > 0 {
+		table, until := "bodies_default", int64(math.MaxInt64)
+		if rules.KeepBodies < prunedByRow {
+			table, until = "bodies", SeqAt(now-keep)+seqsADay
+		}
+		res, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE seq IN (
+			SELECT b.seq FROM `+table+` b JOIN event_keys k ON k.seq = b.seq
+			WHERE b.seq < $1 AND k.received_at < $2 AND NOT `+needed+` ORDER BY b.seq LIMIT $3)`, until, now-keep, sweepStep)
+		if err != nil {
+			return n, false, fmt.Errorf("prune bodies: %w", err)
+		}
+		gone, err := res.RowsAffected()
+		if err != nil {
+			return n, false, err
+		}
+		n, more = n+int(gone), more || gone == sweepStep
+	}
+	return n, more, nil
+}
+
 // Imbalance recomputes the ledger of the last hours: for each, the events
 // recorded must be those done, those with a job left, and those without any.
 // It only reads, in one snapshot.
 func (c *Core) Imbalance(ctx context.Context, tx Tx, hours int64) (int, error) {
 	var off int
+	after := hourOf(c.now(tx)) - hours
+	if c.Many {
+		row := tx.QueryRowContext(ctx, imbalanceManySQL, after, SeqAt((after+1)*3_600_000_000))
+		if err := row.Scan(&off); err != nil {
+			return 0, fmt.Errorf("balance the ledger: %w", err)
+		}
+		return off, nil
+	}
 	row := tx.QueryRowContext(ctx, `
 		WITH h AS (
 			SELECT hour, first_seq, done,
@@ -91,16 +161,31 @@ func (c *Core) Imbalance(ctx context.Context, tx Tx, hours int64) (int, error) {
 			(SELECT count(*) FROM event_keys k WHERE k.seq >= h.first_seq AND k.seq < h.next_seq AND k.jobs_total > 0)
 			- h.done
 			- (SELECT count(DISTINCT j.seq) FROM jobs j WHERE j.seq >= h.first_seq AND j.seq < h.next_seq))), 0)
-		FROM h`, hourOf(c.now())-hours)
+		FROM h`, after)
 	if err := row.Scan(&off); err != nil {
 		return 0, fmt.Errorf("balance the ledger: %w", err)
 	}
 	return off, nil
 }
 
+// imbalanceManySQL takes the hour of an event from its time: numbers of several
+// writers do not follow the clock.
+const imbalanceManySQL = `
+	WITH h AS (SELECT hour, sum(done) AS n FROM hours WHERE hour > $1 GROUP BY hour),
+	k AS (SELECT received_at / 3600000000 AS hour, count(*) AS n FROM event_keys
+		WHERE seq >= $2 AND received_at / 3600000000 > $1 AND jobs_total > 0 GROUP BY 1),
+	j AS (SELECT hour, count(DISTINCT seq) AS n FROM jobs WHERE hour > $1 GROUP BY hour)
+	SELECT coalesce(sum(abs(coalesce(k.n, 0) - coalesce(h.n, 0) - coalesce(j.n, 0))), 0)::bigint
+	FROM k FULL JOIN h USING (hour) FULL JOIN j USING (hour)`
+
 // Counts gives totals; see hook.Ledger.
 func (c *Core) Counts(ctx context.Context, tx Tx) (hook.Counts, error) {
-	n := hook.Counts{Jobs: map[string]map[hook.State]int64{}, StoreTime: c.Clock().UTC()}
+	n := hook.Counts{Jobs: map[string]map[hook.State]int64{}, StoreTime: fromMicros(c.now(tx))}
+	if c.Many { // others record too
+		if err := c.loadLastEvents(ctx, tx); err != nil {
+			return n, err
+		}
+	}
 	c.mu.Lock()
 	n.Stale, n.TakenOver, n.LastEvent = maps.Clone(c.stale), maps.Clone(c.takenOver), maps.Clone(c.lastEvent)
 	c.mu.Unlock()
@@ -129,7 +214,7 @@ func (c *Core) Counts(ctx context.Context, tx Tx) (hook.Counts, error) {
 	if err := rows.Err(); err != nil {
 		return n, fmt.Errorf("count jobs: %w", err)
 	}
-	row := tx.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0) FROM counters WHERE outcome IN ('recorded', 'quarantined')`)
+	row := tx.QueryRowContext(ctx, `SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM counters WHERE outcome IN ('recorded', 'quarantined')`)
 	if err := row.Scan(&n.Events); err != nil {
 		return n, fmt.Errorf("count events: %w", err)
 	}

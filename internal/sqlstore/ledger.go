@@ -57,15 +57,25 @@ func (c *Core) where(f hook.Filter) (string, []any, error) {
 	}
 	if !f.Since.IsZero() {
 		add(`k.received_at >= ?`, f.Since.UnixMicro())
+		if c.Many { // by the index
+			add(`k.seq >= ?`, SeqAt(f.Since.UnixMicro()))
+		}
 	}
 	if !f.Until.IsZero() {
 		add(`k.received_at < ?`, f.Until.UnixMicro())
+		if c.Many {
+			add(`k.seq < ?`, SeqAt(f.Until.UnixMicro())+seqsADay)
+		}
 	}
 	if f.Type != "" {
 		var any []string
 		for p := range strings.SplitSeq(f.Type, ",") {
-			args = append(args, globOf(strings.TrimSpace(p)))
-			any = append(any, `e.type GLOB $`+strconv.Itoa(len(args)))
+			op, pattern := ` GLOB $`, globOf(strings.TrimSpace(p))
+			if c.Many {
+				op, pattern = ` LIKE $`, likeOf(strings.TrimSpace(p))
+			}
+			args = append(args, pattern)
+			any = append(any, `e.type`+op+strconv.Itoa(len(args)))
 		}
 		parts = append(parts, "("+strings.Join(any, " OR ")+")")
 	}
@@ -94,6 +104,11 @@ func (c *Core) where(f hook.Filter) (string, []any, error) {
 // globOf writes a pattern of hook.Match as a GLOB: only * is special there.
 func globOf(p string) string {
 	return strings.NewReplacer("[", "[[]", "?", "[?]").Replace(p)
+}
+
+// likeOf writes it for PostgreSQL, whose LIKE heeds upper and lower case.
+func likeOf(p string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(p)
 }
 
 // stateCond is true for events whose worst job is in that state.

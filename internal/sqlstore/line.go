@@ -20,12 +20,10 @@ type wantedLine struct{ handler, line string }
 // occupied returns which of the wanted lines have a head.
 func (c *Core) occupied(ctx context.Context, tx Tx, wanted []wantedLine) (map[wantedLine]bool, error) {
 	heads := map[wantedLine]bool{}
-	err := chunks(wanted, func(part []wantedLine) error {
-		args := make([]any, 0, 2*len(part))
-		for _, w := range part {
-			args = append(args, w.handler, w.line)
-		}
-		rows, err := tx.QueryContext(ctx, occupiedSQL(len(part)), args...)
+	err := bulk(c, wanted, "tt", func(args []any, w wantedLine) []any {
+		return append(args, w.handler, w.line)
+	}, func(_ []wantedLine, source string, args []any) error {
+		rows, err := tx.QueryContext(ctx, occupiedSQL(source), args...)
 		if err != nil {
 			return fmt.Errorf("look for heads: %w", err)
 		}
@@ -42,8 +40,8 @@ func (c *Core) occupied(ctx context.Context, tx Tx, wanted []wantedLine) (map[wa
 	return heads, err
 }
 
-func occupiedSQL(n int) string {
-	return `WITH want (handler, line) AS (VALUES ` + values(n, 2) + `)
+func occupiedSQL(source string) string {
+	return `WITH want (handler, line) AS (` + source + `)
 		SELECT j.handler, j.line FROM want
 		CROSS JOIN jobs j INDEXED BY jobs_head
 		WHERE j.handler = want.handler AND j.line = want.line AND j.place = 0 AND j.line <> ''`
@@ -75,8 +73,14 @@ func (c *Core) enter(ctx context.Context, tx Tx, handler, line string, seq int64
 	case state == "running" || headSeq < seq:
 		return placeLine, nil
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 1 WHERE id = $1`, headID); err != nil {
+	// With several writers the head may be in the hands of a claim: then it runs.
+	res, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 1 WHERE id = (
+		SELECT id FROM jobs WHERE id = $1 AND place = 0 AND state <> 'running'`+c.skipLocked()+`)`, headID)
+	if err != nil {
 		return 0, fmt.Errorf("give way in a line: %w", err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return placeLine, err
 	}
 	return placeHead, nil
 }
@@ -104,6 +108,11 @@ func (c *Core) stepUp(ctx context.Context, tx Tx, now int64) error {
 		return err
 	}
 	for _, j := range due {
+		if mine, err := c.hold(ctx, tx, j, ` AND place = 2 AND next_at <= $2`, now); err != nil {
+			return err
+		} else if !mine {
+			continue // the next claim finds it again
+		}
 		place, err := c.enter(ctx, tx, j.handler, j.line, j.seq)
 		if err != nil {
 			return err
@@ -126,6 +135,11 @@ func (c *Core) stepAside(ctx context.Context, tx Tx, now int64) error {
 		return err
 	}
 	for _, j := range held {
+		if mine, err := c.hold(ctx, tx, j, ` AND place = 0 AND state = 'retrying' AND next_at > $2`, now); err != nil {
+			return err
+		} else if !mine {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 2 WHERE id = $1`, j.id); err != nil {
 			return fmt.Errorf("step aside: %w", err)
 		}
@@ -140,6 +154,19 @@ func (c *Core) stepAside(ctx context.Context, tx Tx, now int64) error {
 const holdSQL = `SELECT id, handler, line, seq FROM jobs INDEXED BY jobs_hold
 	WHERE place = 0 AND hold_until IS NOT NULL AND hold_until <= $1 AND state = 'retrying' AND next_at > $1
 	ORDER BY hold_until LIMIT 256`
+
+// hold makes sure that nobody else moves a job between looking and moving it. A
+// single writer has nobody beside it.
+func (c *Core) hold(ctx context.Context, tx Tx, j lineJob, still string, now int64) (mine bool, err error) {
+	if !c.Many {
+		return true, nil
+	}
+	if mine, err = tryLock(ctx, tx, j.line); err != nil || !mine {
+		return false, err
+	}
+	ids, err := c.ids(ctx, tx, `SELECT id FROM jobs WHERE id = $1`+still+c.skipLocked(), j.id, now)
+	return len(ids) > 0, err
+}
 
 type lineJob struct {
 	id            int64
@@ -188,32 +215,38 @@ func (c *Core) insertJobs(ctx context.Context, tx Tx, fresh []*group, now int64)
 	if err != nil {
 		return err
 	}
-	no, err := c.numbers.draw(len(jobs))
+	no, err := c.draw(ctx, tx, len(jobs))
 	if err != nil {
 		return err
 	}
-	hour := max(hourOf(now), c.lastHour)
-	return chunks(jobs, func(part []queued) error {
-		const cols = 10
-		args := make([]any, 0, len(part)*cols)
-		for _, q := range part {
-			place := placeHead
-			if q.want.line != "" {
-				if heads[q.want] {
-					place = placeLine
-				}
-				heads[q.want] = true
+	hour := c.hour(now)
+	err = bulk(c, jobs, "ititiiiiit", func(args []any, q queued) []any {
+		place := placeHead
+		if q.want.line != "" {
+			if heads[q.want] {
+				place = placeLine
 			}
-			args = append(args, q.g.seq, q.want.handler, 1, q.want.line, place, no, now, hour, now, "ready")
-			no++
+			heads[q.want] = true
 		}
+		return append(args, q.g.seq, q.want.handler, 1, q.want.line, place, no.take(), now, hour, now, "ready")
+	}, func(_ []queued, source string, args []any) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, made_no, made_at, hour,
-			next_at, state) VALUES `+values(len(part), cols), args...)
-		if err != nil {
-			return fmt.Errorf("insert jobs: %w", err)
-		}
-		return nil
+			next_at, state) `+source, args...)
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("insert jobs: %w", err)
+	}
+	return nil
+}
+
+// hour is the hour of an event recorded now. With one writer, which draws the
+// numbers in order, hours never run backwards either, whatever the clock does.
+func (c *Core) hour(now int64) int64 {
+	if c.Many {
+		return hourOf(now)
+	}
+	return max(hourOf(now), c.lastHour)
 }
 
 // waitingBlocks is a known mistake for the tests: a waiting job keeps its line.

@@ -2,10 +2,13 @@ package sqlstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -49,6 +52,10 @@ func (e *Entry) key() eventKey {
 
 type eventKey struct{ source, mode, key string }
 
+func (k eventKey) compare(o eventKey) int {
+	return cmp.Or(strings.Compare(k.source, o.source), strings.Compare(k.mode, o.mode), strings.Compare(k.key, o.key))
+}
+
 // group is all entries of one batch that carry one key: the first of them is
 // the event if the key is new.
 type group struct {
@@ -78,8 +85,8 @@ func (g *group) deliveries() int {
 	return n
 }
 
-func newGroup(e *Entry, seq int64) *group {
-	return &group{first: e, seq: seq, handlers: e.Handlers, quarantine: e.Identity.Quarantine}
+func newGroup(e *Entry) *group {
+	return &group{first: e, handlers: e.Handlers, quarantine: e.Identity.Quarantine}
 }
 
 // Record writes a batch. The claim on a key is the unique insert itself: no
@@ -88,11 +95,33 @@ func newGroup(e *Entry, seq int64) *group {
 // is on disk, also those whose answer was never sent: their redelivery is then
 // a duplicate.
 func (c *Core) Record(ctx context.Context, tx Tx, batch []*Entry) error {
-	now := c.now()
+	now := c.now(tx)
 	groups := c.group(batch)
 	if err := fault.Point("before-insert"); err != nil {
 		return err
 	}
+	if m, ok := tx.(Many); ok {
+		if err := c.recordMany(ctx, tx, m, groups, now); err != nil {
+			return err
+		}
+	} else {
+		for _, g := range groups {
+			c.lastSeq++
+			g.seq = c.lastSeq
+		}
+		if err := c.insert(ctx, tx, groups, now); err != nil {
+			return err
+		}
+	}
+	if err := c.answer(ctx, tx, groups, now); err != nil {
+		return err
+	}
+	return c.countDeliveries(ctx, tx, batch, now)
+}
+
+// insert claims the keys of groups that have their numbers and writes what is
+// fresh of them.
+func (c *Core) insert(ctx context.Context, tx Tx, groups []*group, now int64) error {
 	if err := c.insertKeys(ctx, tx, groups, now); err != nil {
 		return err
 	}
@@ -114,40 +143,21 @@ func (c *Core) Record(ctx context.Context, tx Tx, batch []*Entry) error {
 	if err := c.insertEvents(ctx, tx, fresh); err != nil {
 		return err
 	}
-	if err := c.insertJobs(ctx, tx, fresh, now); err != nil {
-		return err
-	}
-	if err := c.answer(ctx, tx, groups, now); err != nil {
-		return err
-	}
-	return c.countDeliveries(ctx, tx, batch, now)
+	return c.insertJobs(ctx, tx, fresh, now)
 }
 
 // group puts entries of one key together, in order of arrival.
 func (c *Core) group(batch []*Entry) []*group {
-	if fault.Mutant("check_then_insert") {
-		return c.ungrouped(batch)
-	}
 	groups := make([]*group, 0, len(batch))
 	index := make(map[eventKey]*group, len(batch))
 	for _, e := range batch {
-		if g, ok := index[e.key()]; ok {
+		if g, ok := index[e.key()]; ok && !fault.Mutant("check_then_insert") {
 			g.more = append(g.more, e)
 			continue
 		}
-		c.lastSeq++
-		g := newGroup(e, c.lastSeq)
+		g := newGroup(e)
 		index[e.key()] = g
 		groups = append(groups, g)
-	}
-	return groups
-}
-
-func (c *Core) ungrouped(batch []*Entry) []*group {
-	groups := make([]*group, len(batch))
-	for i, e := range batch {
-		c.lastSeq++
-		groups[i] = newGroup(e, c.lastSeq)
 	}
 	return groups
 }
@@ -178,19 +188,18 @@ func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64
 	if fault.Mutant("check_then_insert") {
 		upsert = ` RETURNING seq, source, mode, key, sha256, trust`
 	}
-	return chunks(groups, func(part []*group) error {
-		const cols = 11
-		args := make([]any, 0, len(part)*cols)
+	return bulk(c, groups, "itttibtitii", func(args []any, g *group) []any {
+		e := g.first
+		return append(args, g.seq, e.Delivery.Source, e.Identity.Mode, e.Identity.Key, now, e.SHA256[:],
+			string(e.Identity.Trust), flag(e.Identity.KeyUnsigned), string(e.Identity.Quarantine),
+			g.deliveries(), len(e.Handlers))
+	}, func(part []*group, source string, args []any) error {
 		index := make(map[eventKey]*group, len(part))
 		for _, g := range part {
-			e := g.first
-			index[e.key()] = g
-			args = append(args, g.seq, e.Delivery.Source, e.Identity.Mode, e.Identity.Key, now, e.SHA256[:],
-				string(e.Identity.Trust), e.Identity.KeyUnsigned, string(e.Identity.Quarantine),
-				g.deliveries(), len(e.Handlers))
+			index[g.first.key()] = g
 		}
 		rows, err := tx.QueryContext(ctx, `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256,
-			trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES `+values(len(part), cols)+upsert, args...)
+			trust, key_unsigned, quarantine, deliveries, jobs_total) `+source+upsert, args...)
 		if err != nil {
 			return fmt.Errorf("insert keys: %w", err)
 		}
@@ -204,13 +213,20 @@ func (c *Core) insertKeys(ctx context.Context, tx Tx, groups []*group, now int64
 				return fmt.Errorf("insert keys: %w", err)
 			}
 			g := index[k]
-			g.trust = trust
 			g.fresh = g.seq == seq || fault.Mutant("check_then_insert")
+			g.trust = trust
 			g.seq = seq
 			copy(g.stored[:], sum)
 		}
 		return rows.Err()
 	})
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // flagCopies quarantines a fresh event whose body came before under another
@@ -221,10 +237,15 @@ func (c *Core) flagCopies(ctx context.Context, tx Tx, groups []*group) error {
 		if !g.fresh || !id.KeyUnsigned || id.Quarantine != "" {
 			continue
 		}
+		// With several writers the earlier one may have the higher number.
+		other := "<"
+		if c.Many {
+			other = "<>"
+		}
 		rows, err := tx.QueryContext(ctx, `SELECT seq FROM event_keys
-			WHERE source = $1 AND sha256 = $2 AND key_unsigned = 1 AND seq < $3 AND quarantine = ''
+			WHERE source = $1 AND sha256 = $2 AND key_unsigned = 1 AND seq `+other+` $3 AND quarantine = ''
 			  AND received_at >= $4 ORDER BY seq LIMIT 1`,
-			g.first.Delivery.Source, g.first.SHA256[:], g.seq, c.now()-SameBodyWindow.Microseconds())
+			g.first.Delivery.Source, g.first.SHA256[:], g.seq, c.now(tx)-SameBodyWindow.Microseconds())
 		if err != nil {
 			return fmt.Errorf("look for copies: %w", err)
 		}
@@ -250,42 +271,42 @@ func (c *Core) flagCopies(ctx context.Context, tx Tx, groups []*group) error {
 }
 
 func (c *Core) insertEvents(ctx context.Context, tx Tx, fresh []*group) error {
-	return chunks(fresh, func(part []*group) error {
-		const cols = 6
-		args := make([]any, 0, len(part)*cols)
-		bodies := make([]any, 0, len(part)*2)
-		for _, g := range part {
-			e := g.first
-			var occurred any
-			if !e.Identity.OccurredAt.IsZero() {
-				occurred = e.Identity.OccurredAt.UnixMicro()
-			}
-			args = append(args, g.seq, e.Identity.Type, e.Identity.Subject, occurred, len(e.Delivery.Body), e.headers)
-			body := e.Delivery.Body
-			if body == nil {
-				body = []byte{}
-			}
-			bodies = append(bodies, g.seq, body)
+	err := bulk(c, fresh, "ittnib", func(args []any, g *group) []any {
+		e := g.first
+		var occurred any
+		if !e.Identity.OccurredAt.IsZero() {
+			occurred = e.Identity.OccurredAt.UnixMicro()
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO events (seq, type, subject, occurred_at, size, headers) VALUES `+
-			values(len(part), cols), args...)
-		if err != nil {
-			return fmt.Errorf("insert events: %w", err)
-		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) VALUES `+values(len(part), 2), bodies...)
-		if err != nil {
-			return fmt.Errorf("insert bodies: %w", err)
-		}
-		return nil
+		return append(args, g.seq, e.Identity.Type, e.Identity.Subject, occurred, len(e.Delivery.Body), e.headers)
+	}, func(_ []*group, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO events (seq, type, subject, occurred_at, size, headers) `+source, args...)
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	err = bulk(c, fresh, "ib", func(args []any, g *group) []any {
+		body := g.first.Delivery.Body
+		if body == nil {
+			body = []byte{}
+		}
+		return append(args, g.seq, body)
+	}, func(_ []*group, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) `+source, args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("insert bodies: %w", err)
+	}
+	return nil
 }
 
 // markHour notes the first event of an hour, so that the ledger can take the
 // events of an hour by their numbers.
 func (c *Core) markHour(ctx context.Context, tx Tx, fresh []*group, now int64) error {
 	hour := max(hourOf(now), c.lastHour) // numbers and hours never run apart, whatever the clock does
-	if len(fresh) == 0 {
-		return nil
+	if len(fresh) == 0 || c.Many {
+		return nil // several writers draw numbers out of turn: there the hour of an event is that of its time
 	}
 	if hour == c.lastHour {
 		return nil
@@ -301,7 +322,9 @@ func (c *Core) markHour(ctx context.Context, tx Tx, fresh []*group, now int64) e
 // Committed is called by the engine after the commit of Record: what memory
 // remembers of a batch must not be ahead of the disk.
 func (c *Core) Committed(batch []*Entry) {
-	c.lastHour = max(hourOf(c.now()), c.lastHour)
+	if !c.Many {
+		c.lastHour = max(hourOf(c.Clock().UnixMicro()), c.lastHour)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range batch {
@@ -326,13 +349,24 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 	if len(totals) == 0 {
 		return nil
 	}
-	args := make([]any, 0, len(totals)*5)
-	for l, n := range totals {
-		args = append(args, hourOf(now), l.source, l.kind, l.outcome, n)
+	lines := slices.SortedFunc(maps.Keys(totals), func(a, b line) int {
+		return cmp.Or(strings.Compare(a.source, b.source), strings.Compare(a.kind, b.kind), strings.Compare(a.outcome, b.outcome))
+	})
+	kinds, columns := "ittti", "hour, source, type, outcome"
+	if c.Many {
+		kinds, columns = "itttii", "hour, source, type, outcome, slot"
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO counters (hour, source, type, outcome, n) VALUES `+
-		values(len(totals), 5)+` ON CONFLICT (hour, source, type, outcome) DO UPDATE SET n = counters.n + excluded.n`,
-		args...)
+	err := bulk(c, lines, kinds, func(args []any, l line) []any {
+		args = append(args, hourOf(now), l.source, l.kind, l.outcome)
+		if m, ok := tx.(Many); ok {
+			args = append(args, m.Slot())
+		}
+		return append(args, totals[l])
+	}, func(_ []line, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO counters (`+columns+`, n) `+source+` ON CONFLICT (`+columns+`)
+			DO UPDATE SET n = counters.n + excluded.n`, args...)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("count deliveries: %w", err)
 	}

@@ -130,7 +130,7 @@ func (r *Rejections) Write(ctx context.Context, tx Tx, notes []*hook.Rejection) 
 }
 
 func (r *Rejections) load(ctx context.Context, tx Tx) error {
-	rows, err := tx.QueryContext(ctx, `SELECT source, sum(length(body) + 256) FROM rejections GROUP BY source`)
+	rows, err := tx.QueryContext(ctx, `SELECT source, CAST(sum(length(body) + 256) AS BIGINT) FROM rejections GROUP BY source`)
 	if err != nil {
 		return fmt.Errorf("size the rejections: %w", err)
 	}

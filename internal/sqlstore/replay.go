@@ -3,8 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 )
@@ -56,40 +56,61 @@ func (c *Core) addJob(ctx context.Context, tx Tx, n newJob) (added bool, err err
 	case hook.StateReady, hook.StateRunning, hook.StateRetrying, hook.StateWaiting:
 		return false, nil
 	}
-	now := c.now()
+	now := c.now(tx)
 	if err := c.reopen(ctx, tx, n); err != nil {
 		return false, err
 	}
-	var source, mode, subject string
-	row := tx.QueryRowContext(ctx, `SELECT k.source, k.mode, e.subject FROM event_keys k JOIN events e ON e.seq = k.seq
-		WHERE k.seq = $1`, n.seq)
-	if err := row.Scan(&source, &mode, &subject); err != nil {
-		return false, fmt.Errorf("read the event: %w", err)
-	}
-	line := ""
-	if subject != "" {
-		line = lineOf(source, mode, subject)
+	line, err := c.eventLine(ctx, tx, n.seq)
+	if err != nil {
+		return false, err
 	}
 	place, err := c.enter(ctx, tx, n.handler, line, n.seq)
 	if err != nil {
 		return false, err
 	}
-	no, err := c.numbers.draw(2)
+	no, err := c.draw(ctx, tx, 2)
 	if err != nil {
 		return false, err
 	}
-	if err := c.audit(ctx, tx, no, n); err != nil {
+	if err := c.audit(ctx, tx, no.take(), n); err != nil {
 		return false, err
 	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, state, backlog, made_no,
 			made_at, hour, next_at)
-		VALUES ($1, $2, $3, $4, $5, 'ready', 1, $6, $7,
-			coalesce((SELECT max(hour) FROM hours WHERE first_seq <= $1), 0), $8)`,
-		n.seq, n.handler, n.was.generation+1, line, place, no+1, now, n.nextAt)
+		VALUES ($1, $2, $3, $4, $5, 'ready', 1, $6, $7, coalesce(`+c.hourOfSeq()+`, 0), $8)`,
+		n.seq, n.handler, n.was.generation+1, line, place, no.take(), now, n.nextAt)
 	if err != nil {
 		return false, fmt.Errorf("queue a generation: %w", err)
 	}
 	return true, nil
+}
+
+// eventLine reads the line that an event's jobs stand in.
+func (c *Core) eventLine(ctx context.Context, tx Tx, seq int64) (string, error) {
+	var source, mode, subject string
+	row := tx.QueryRowContext(ctx, `SELECT k.source, k.mode, e.subject FROM event_keys k JOIN events e ON e.seq = k.seq
+		WHERE k.seq = $1`, seq)
+	err := row.Scan(&source, &mode, &subject)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("read the event: %w", err)
+	}
+	if subject == "" {
+		return "", nil
+	}
+	return lineOf(source, mode, subject), nil
+}
+
+// lockEvent keeps others from ending, queueing or discarding jobs of an event
+// while this transaction decides about them.
+func (c *Core) lockEvent(ctx context.Context, tx Tx, seq int64) error {
+	if !c.Many {
+		return nil
+	}
+	line, err := c.eventLine(ctx, tx, seq)
+	if err != nil {
+		return err
+	}
+	return lock(ctx, tx, lockName(line, seq))
 }
 
 // reopen takes the old generation's row away and the event out of the count of
@@ -103,11 +124,7 @@ func (c *Core) reopen(ctx context.Context, tx Tx, n newJob) error {
 	}
 	// Done means: it had jobs, and none of them is left. A handler that joins a
 	// done event later reopens it as well.
-	_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done - 1
-		WHERE hour = (SELECT max(hour) FROM hours WHERE first_seq <= $1)
-		  AND NOT EXISTS (SELECT 1 FROM jobs WHERE seq = $1)
-		  AND EXISTS (SELECT 1 FROM attempts WHERE seq = $1)`, n.seq)
-	if err != nil {
+	if err := c.uncountDone(ctx, tx, n.seq); err != nil {
 		return fmt.Errorf("reopen an event: %w", err)
 	}
 	if n.was.id != 0 {
@@ -118,10 +135,29 @@ func (c *Core) reopen(ctx context.Context, tx Tx, n newJob) error {
 	return nil
 }
 
+// hourOfSeq is the hour under which the event $1 counts.
+func (c *Core) hourOfSeq() string {
+	if c.Many {
+		return `(SELECT received_at / 3600000000 FROM event_keys WHERE seq = $1)`
+	}
+	return `(SELECT max(hour) FROM hours WHERE first_seq <= $1)`
+}
+
+func (c *Core) uncountDone(ctx context.Context, tx Tx, seq int64) error {
+	const wasDone = `NOT EXISTS (SELECT 1 FROM jobs WHERE seq = $1) AND EXISTS (SELECT 1 FROM attempts WHERE seq = $1)`
+	if m, ok := tx.(Many); ok {
+		_, err := tx.ExecContext(ctx, `INSERT INTO hours (hour, slot, done) SELECT `+c.hourOfSeq()+`, $2, -1 WHERE `+wasDone+`
+			ON CONFLICT (hour, slot) DO UPDATE SET done = hours.done - 1`, seq, m.Slot())
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE hours SET done = done - 1 WHERE hour = `+c.hourOfSeq()+` AND `+wasDone, seq)
+	return err
+}
+
 func (c *Core) audit(ctx context.Context, tx Tx, no int64, n newJob) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO audit (no, at, actor, action, seq, handler, generation, was, attempt, reason)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		no, c.now(), n.actor, n.action, n.seq, n.handler, n.was.generation, string(n.was.state), n.was.attempt,
+		no, c.now(tx), n.actor, n.action, n.seq, n.handler, n.was.generation, string(n.was.state), n.was.attempt,
 		cut(n.reason, MaxErrorBytes))
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
@@ -138,13 +174,16 @@ func (c *Core) Replay(ctx context.Context, tx Tx, id string, r hook.Replay) (int
 	if err != nil {
 		return 0, err
 	}
+	if err := c.lockEvent(ctx, tx, seq); err != nil {
+		return 0, err
+	}
 	jobs := 0
 	for _, h := range handlers {
 		was, err := c.newestJob(ctx, tx, seq, h)
 		if err != nil {
 			return 0, err
 		}
-		added, err := c.addJob(ctx, tx, newJob{seq: seq, handler: h, was: was, nextAt: c.now(),
+		added, err := c.addJob(ctx, tx, newJob{seq: seq, handler: h, was: was, nextAt: c.now(tx),
 			actor: r.Actor, action: "replay", reason: r.Reason})
 		if err != nil {
 			return 0, fmt.Errorf("replay %s: %w", id, err)
@@ -165,7 +204,7 @@ func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []stri
 		return 0, nil, err
 	}
 	e := &hook.Event{}
-	if _, err := c.scanEvent(tx.QueryRowContext(ctx, eventSQL+`($1)`, seq), e); err == sql.ErrNoRows {
+	if _, err := c.scanEvent(tx.QueryRowContext(ctx, eventSQL+`= $1`, seq), e); err == sql.ErrNoRows {
 		return 0, nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
 	} else if err != nil {
 		return 0, nil, fmt.Errorf("event %s: %w", id, err)
@@ -204,6 +243,9 @@ func (c *Core) Discard(ctx context.Context, tx Tx, id, handler, actor, reason st
 	if reason == "" {
 		return fmt.Errorf("discard %s: a reason is required: %w", id, hook.ErrRefused)
 	}
+	if err := c.lockEvent(ctx, tx, seq); err != nil {
+		return err
+	}
 	was, err := c.newestJob(ctx, tx, seq, handler)
 	if err != nil {
 		return err
@@ -211,11 +253,11 @@ func (c *Core) Discard(ctx context.Context, tx Tx, id, handler, actor, reason st
 	if was.state != hook.StateDead {
 		return fmt.Errorf("discard %s: its job for %.64q is not dead: %w", id, handler, hook.ErrRefused)
 	}
-	no, err := c.numbers.draw(1)
+	no, err := c.draw(ctx, tx, 1)
 	if err != nil {
 		return err
 	}
-	if err := c.audit(ctx, tx, no, newJob{seq: seq, handler: handler, was: was,
+	if err := c.audit(ctx, tx, no.take(), newJob{seq: seq, handler: handler, was: was,
 		actor: actor, action: "discard", reason: reason}); err != nil {
 		return err
 	}
@@ -224,35 +266,3 @@ func (c *Core) Discard(ctx context.Context, tx Tx, id, handler, actor, reason st
 	}
 	return nil
 }
-
-// SetRoutes writes the routes and forgets those that are gone: on one node
-// nobody else would ever work their jobs.
-func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route) error {
-	names := []any{}
-	for _, r := range routes {
-		trust := make([]string, len(r.Trust))
-		for i, t := range r.Trust {
-			trust[i] = string(t)
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO routes (name, source, types, trust, since, max_attempts)
-			VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (name) DO UPDATE SET source = excluded.source, types = excluded.types, trust = excluded.trust,
-				max_attempts = excluded.max_attempts`,
-			r.Name, r.Source, r.Types, strings.Join(trust, ","), c.now(), r.MaxAttempts)
-		if err != nil {
-			return fmt.Errorf("write routes: %w", err)
-		}
-		names = append(names, r.Name)
-	}
-	keep := ""
-	if len(names) > 0 {
-		keep = ` WHERE name NOT IN ` + values(1, len(names))
-	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM routes`+keep, names...); err != nil {
-		return fmt.Errorf("write routes: %w", err)
-	}
-	return nil
-}
-
-// UseRoutes is called after the commit of SetRoutes.
-func (c *Core) UseRoutes(routes []hook.Route) { c.routes.Store(&routes) }

@@ -22,6 +22,9 @@ func (c *Core) AddToken(ctx context.Context, tx Tx, t hook.NewToken, actor strin
 	case !t.Role.Allows(hook.RoleViewer):
 		return fmt.Errorf("token %s: role %.40q: there are viewer, operator and admin: %w", t.Name, t.Role, hook.ErrRefused)
 	}
+	if err := lock(ctx, tx, "tokens"); err != nil {
+		return fmt.Errorf("add token %s: %w", t.Name, err)
+	}
 	var named, known, all int
 	row := tx.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE name = $1), count(*) FILTER (WHERE hash = $2), count(*)
 		FROM tokens`, t.Name, t.Hash[:])
@@ -38,7 +41,7 @@ func (c *Core) AddToken(ctx context.Context, tx Tx, t hook.NewToken, actor strin
 		return fmt.Errorf("token %s: there are %d names already: %w", t.Name, all, hook.ErrRefused)
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO tokens (name, role, hash, made_at) VALUES ($1, $2, $3, $4)`,
-		t.Name, string(t.Role), t.Hash[:], c.now())
+		t.Name, string(t.Role), t.Hash[:], c.now(tx))
 	if err != nil {
 		return fmt.Errorf("add token %s: %w", t.Name, err)
 	}
@@ -58,18 +61,18 @@ func (c *Core) RevokeToken(ctx context.Context, tx Tx, name, actor string) error
 	case revoked.Valid:
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = $1 WHERE name = $2`, c.now(), name); err != nil {
+	if _, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = $1 WHERE name = $2`, c.now(tx), name); err != nil {
 		return fmt.Errorf("revoke token %s: %w", name, err)
 	}
 	return c.auditToken(ctx, tx, actor, "token_revoke", name)
 }
 
 func (c *Core) auditToken(ctx context.Context, tx Tx, actor, action, what string) error {
-	no, err := c.numbers.draw(1)
+	no, err := c.draw(ctx, tx, 1)
 	if err != nil {
 		return err
 	}
-	return c.audit(ctx, tx, no, newJob{actor: actor, action: action, reason: what})
+	return c.audit(ctx, tx, no.take(), newJob{actor: actor, action: action, reason: what})
 }
 
 // Tokens gives all tokens; see hook.TokenKeeper.

@@ -15,7 +15,7 @@ func (c *Core) Turn(ctx context.Context, tx Tx, name string, every time.Duration
 	if !cursorName(name) {
 		return false, fmt.Errorf("duty %.80q: a name has 1 to 64 of a-z, 0-9, _ and -", name)
 	}
-	now := c.now()
+	now := c.now(tx)
 	var taken int64
 	row := tx.QueryRowContext(ctx, `INSERT INTO turns (name, taken_at) VALUES ($1, $2)
 		ON CONFLICT (name) DO UPDATE SET taken_at = excluded.taken_at WHERE turns.taken_at <= $3 OR turns.taken_at > $2

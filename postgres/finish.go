@@ -1,0 +1,213 @@
+package postgres
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/fault"
+	"github.com/jackc/pgx/v5"
+)
+
+// Bounds of shared ends: while one batch is being committed the other is built.
+const (
+	finishers = 2
+	maxShared = 256
+)
+
+// finishing is one job on its way out, with its effect.
+type finishing struct {
+	ctx    context.Context
+	job    *hook.Job
+	effect hook.Effect
+	done   chan error // buffered
+}
+
+// Finish implements hook.Queue. Effects of Batch routes share a commit; every
+// other one has a transaction of its own. If the process dies before the commit
+// neither effect nor end exist, and the lease lapses; after it both exist.
+func (s *Store) Finish(ctx context.Context, job *hook.Job, effect hook.Effect) error {
+	if inside(ctx, s) {
+		return hook.ErrInsideEffect
+	}
+	if err := fault.Point("before-finish"); err != nil {
+		return err
+	}
+	if fault.Mutant("effect_outside_tx") && effect != nil {
+		if err := s.Apply(ctx, effect); err != nil {
+			return err
+		}
+		effect = nil
+	}
+	f := &finishing{ctx: ctx, job: job, effect: effect, done: make(chan error, 1)}
+	if effect != nil && !job.Batch {
+		return s.finishAlone(f)
+	}
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case s.finishes <- f:
+		s.mu.RUnlock()
+	case <-ctx.Done():
+		s.mu.RUnlock()
+		return ctx.Err()
+	}
+	return <-f.done
+}
+
+// finishLoop ends jobs that share a commit.
+func (s *Store) finishLoop() {
+	for {
+		select {
+		case f := <-s.finishes:
+			s.finishShared(f)
+		case <-s.stop:
+			for {
+				select {
+				case f := <-s.finishes:
+					s.finishShared(f)
+					continue
+				default:
+				}
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) finishShared(first *finishing) {
+	batch := []*finishing{first}
+	runtime.Gosched() // those claimed together end together: let them hand in
+gather:
+	for len(batch) < maxShared {
+		select {
+		case f := <-s.finishes:
+			batch = append(batch, f)
+		default:
+			break gather
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*s.opt.EffectBudget)
+	defer cancel()
+	errs, err := s.finishTogether(ctx, batch)
+	switch {
+	case err == nil:
+		for i, f := range batch {
+			f.done <- errs[i]
+		}
+	case len(batch) == 1 && batch[0].effect == nil || systemic(err):
+		for _, f := range batch {
+			f.done <- err
+		}
+	default:
+		for _, f := range batch {
+			f.done <- s.finishAlone(f)
+		}
+	}
+}
+
+// finishTogether ends jobs in one transaction. Those that another attempt owns get
+// ErrLeaseLost and write nothing; any other error is for all of them.
+func (s *Store) finishTogether(ctx context.Context, batch []*finishing) (errs []error, err error) {
+	jobs := make([]*hook.Job, len(batch))
+	for i, f := range batch {
+		jobs[i] = f.job
+	}
+	errs = make([]error, len(batch))
+	err = s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
+		ends, err := s.core.BeginDone(ctx, tx, jobs)
+		if err != nil {
+			return err
+		}
+		queued := &pgx.Batch{}
+		for i, f := range batch {
+			switch {
+			case ends[f.job] == nil:
+				errs[i] = hook.ErrLeaseLost
+			case f.effect != nil:
+				if err := s.bounded(ctx, &guard{tx: tx.conn, queued: queued}, f.effect); err != nil {
+					return err
+				}
+			}
+		}
+		if err := flush(ctx, tx.conn, queued); err != nil {
+			return err
+		}
+		return s.core.Done(ctx, tx, ends)
+	})
+	return errs, err
+}
+
+// effects is a transaction that effects run in.
+func (s *Store) effects() transaction {
+	return transaction{lockWait: s.opt.EffectBudget, limit: s.opt.EffectBudget}
+}
+
+// finishAlone ends one job in a transaction of its own, and tries once more what
+// the server rolled back for the sake of others.
+func (s *Store) finishAlone(f *finishing) error {
+	err := s.finishOnce(f)
+	if err != nil && again(err) {
+		err = s.finishOnce(f)
+	}
+	return err
+}
+
+func (s *Store) finishOnce(f *finishing) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 2*s.opt.EffectBudget)
+	defer cancel()
+	return s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
+		ends, err := s.core.BeginDone(ctx, tx, []*hook.Job{f.job})
+		if err != nil {
+			return err
+		}
+		if ends[f.job] == nil {
+			return hook.ErrLeaseLost
+		}
+		if f.effect != nil {
+			if err := s.runEffect(ctx, tx, f.effect); err != nil {
+				return err
+			}
+		}
+		return s.core.Done(ctx, tx, ends)
+	})
+}
+
+// Apply implements hook.Applier. What the server rolls back for the sake of other
+// transactions is run again, up to five times.
+func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
+	if inside(ctx, s) {
+		return hook.ErrInsideEffect
+	}
+	for tries := 1; ; tries++ {
+		err := s.applyOnce(ctx, effect)
+		if err == nil || !again(err) || tries == 5 || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) applyOnce(ctx context.Context, effect hook.Effect) error {
+	if s.isClosed() {
+		return errClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*s.opt.EffectBudget)
+	defer cancel()
+	return s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
+		return s.runEffect(ctx, tx, effect)
+	})
+}
+
+func (s *Store) isClosed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.closed
+}
+
+// workLimit is how long an operation of the queue may take before its connection
+// is given up: a server that answers nothing must not hold all of them for ever.
+const workLimit = 10 * time.Second

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
+)
+
+// SetRoutes implements hook.Keeping. The routes of other nodes stay.
+func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
+	err := s.working(ctx, func(ctx context.Context, tx *unit) error { return s.core.SetRoutes(ctx, tx, routes) })
+	if err == nil {
+		s.core.UseRoutes(routes)
+	}
+	return err
+}
+
+// Sweep implements hook.Keeping, in small transactions. It may run on all nodes at
+// once: what one has done the others do not find.
+func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (r hook.SweepReport, err error) {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	if err := s.preparePartitions(ctx); err != nil {
+		s.opt.Logger.Warn("partitions not ready, tried again at the next sweep", "error", err)
+	}
+	if r.Pruned, err = s.dropPartitions(ctx, rules.KeepBodies); err != nil {
+		s.opt.Logger.Warn("old bodies not dropped, tried again at the next sweep", "error", err)
+	}
+	steps := []struct {
+		total *int
+		run   func(context.Context, sqlstore.Tx) (int, bool, error)
+	}{
+		{&r.Filled, s.core.FillJobs},
+		{&r.Mended, s.core.MendLines},
+		{&r.Aged, s.core.Age},
+		{&r.Pruned, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) }},
+	}
+	for _, step := range steps {
+		for more := true; more && ctx.Err() == nil; {
+			n := 0
+			err := s.working(ctx, func(ctx context.Context, tx *unit) (err error) {
+				n, more, err = step.run(ctx, tx)
+				return err
+			})
+			if err != nil {
+				return r, fmt.Errorf("sweep: %w", err)
+			}
+			*step.total += n
+		}
+	}
+	if r.Mended > 0 {
+		s.opt.Logger.Error("alarm: lines without a head were found and mended", "lines", r.Mended)
+	}
+	if !rules.Ledger || ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	err = s.transact(ctx, s.read, transaction{snapshot: true, limit: time.Minute}, func(ctx context.Context, tx *unit) (err error) {
+		r.Imbalance, err = s.core.Imbalance(ctx, tx, 48)
+		r.Checked = err == nil
+		return err
+	})
+	return r, err
+}
+
+// refusedFor is how long a delivery that the database refused keeps the store
+// from being ready.
+const refusedFor = 10 * time.Second
+
+// refusal is a delivery that could not be written for a reason that concerns all.
+type refusal struct {
+	at  time.Time
+	err error
+}
+
+// readiness remembers the last proof that the database takes writes, so that
+// probes cost at most one small commit a second.
+type readiness struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// Ready implements hook.Keeping: it commits a small write, at most once a second.
+func (s *Store) Ready(ctx context.Context) error {
+	s.ready.mu.Lock()
+	defer s.ready.mu.Unlock()
+	if time.Since(s.ready.at) < time.Second {
+		return s.ready.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	err := s.transact(ctx, s.work, transaction{}, func(ctx context.Context, tx *unit) error {
+		host, _ := os.Hostname() // only keeps nodes from waiting for each other's row
+		_, err := tx.ExecContext(ctx, `INSERT INTO probes (node, at) VALUES ($1, $2)
+			ON CONFLICT (node) DO UPDATE SET at = excluded.at`, fmt.Sprint(host, "/", os.Getpid()), tx.Now())
+		return err
+	})
+	switch r := s.refused.Load(); {
+	case errors.Is(err, context.DeadlineExceeded):
+		err = errors.New("the database took no write within 2 s")
+	case err != nil:
+		err = fmt.Errorf("the database takes no writes: %w", err)
+	case r != nil && time.Since(r.at) < refusedFor && !silent(r.err):
+		err = fmt.Errorf("deliveries are refused: %w", r.err)
+	}
+	s.ready.at, s.ready.err = time.Now(), err
+	return err
+}

@@ -1,0 +1,77 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/hookkeeper/hookkeeper/internal/pgtest"
+	"github.com/jackc/pgx/v5"
+)
+
+// What runs for every delivery and every job reads no table from end to end,
+// neither with plans that were made while all were empty nor with those of full
+// ones. The tables are those of a session that has kept its plans.
+func TestHotPathsUseIndexes(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	hotPaths(t, conn, "while empty", 1)
+	execute(t, conn, `INSERT INTO hookkeeper.jobs (seq, handler, generation, line, place, made_no, made_at, hour, next_at, state, backlog)
+		SELECT i, CASE WHEN i % 2 = 0 THEN 'h' ELSE 'g' END, 1, 'many/' || i % 100, CASE WHEN i < 100 THEN 0 ELSE 1 END, i, 1, 1,
+			8000000000000000000, 'ready', i % 3 % 2 FROM generate_series(1, 20000) i ON CONFLICT DO NOTHING`)
+	execute(t, conn, `INSERT INTO hookkeeper.attempts (seq, handler, generation, attempt, claim_no, started_at, lease_until, node, made_no, made_at)
+		SELECT i, 'h', 1, 1, i, 1, 1, 'n', i, 1 FROM generate_series(1, 20000) i`)
+	execute(t, conn, `INSERT INTO hookkeeper.event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total)
+		SELECT i, 'shop', '', 'old' || i, 1, '', 'signature', 0, '', 1, 1 FROM generate_series(1, 20000) i`)
+	hotPaths(t, conn, "with plans of empty tables", 2)
+	execute(t, conn, `ANALYZE`)
+	hotPaths(t, conn, "with plans of full tables", 3)
+}
+
+// hotPaths records ten events and works them, and looks how that was done.
+func hotPaths(t *testing.T, conn *pgx.Conn, when string, round int) {
+	t.Helper()
+	ctx := context.Background()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(ctx) // the next round finds nothing of this one
+	run := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := tx.Exec(ctx, statement, args...); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	run(`SET LOCAL search_path TO hookkeeper, public`)
+	n := fmt.Sprint(round)
+	run(`SELECT record_events(2000000000000000 + $1::bigint * 1000000, 1, ARRAY[1::bigint], s, s, k, b, s, e, o, o, s, l, l, o, o, b, b, i, s)
+		FROM (SELECT array_agg('x'::text) s, array_agg(''::text) e, array_agg($2 || i::text) k, array_agg('y'::bytea) b,
+			array_agg(1::bigint) o, array_agg(i::bigint) i, array_agg('line' || i % 3) l FROM generate_series(1, 10) i) a`, round, n)
+	run(`SELECT look_for_jobs(2, ARRAY['x'])`)
+	run(`CREATE TEMPORARY TABLE picked ON COMMIT DROP AS SELECT pick_jobs(2, 'x', 0, 100) AS id`)
+	run(`CREATE TEMPORARY TABLE lent ON COMMIT DROP AS SELECT * FROM lend_jobs(2, 3, 'n', (SELECT array_agg(id) FROM picked))`)
+	run(`SELECT * FROM load_events((SELECT array_agg(seq) FROM lent))`)
+	run(`SELECT end_jobs(3, 1, ARRAY[1::bigint], array_agg(l.id), array_agg(l.seq), array_agg(l.handler), array_agg(l.generation::bigint),
+		array_agg(l.attempt::bigint), array_agg(j.line), array_agg(1::bigint)) FROM lent l JOIN jobs j ON j.id = l.id`)
+	var ended, promoted int
+	if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM attempts WHERE handler = 'x' AND outcome = 'done'),
+		(SELECT count(*) FROM jobs WHERE handler = 'x' AND place = 0)`).Scan(&ended, &promoted); err != nil || ended != 3 || promoted != 3 {
+		t.Fatalf("%s: %d ended, %d promoted, %v; want the heads of three lines", when, ended, promoted, err)
+	}
+	rows, err := tx.Query(ctx, `SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'hookkeeper' AND seq_scan > 0
+		AND relname NOT IN ('picked', 'lent')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var table string
+		var scans int
+		if err := rows.Scan(&table, &scans); err != nil {
+			t.Fatal(err)
+		}
+		if own := map[string]int{"attempts_default": 1, "jobs": 2}[table]; scans > own { // by this test
+			t.Errorf("%s: %s was read from end to end %d times", when, table, scans-own)
+		}
+	}
+}

@@ -1,0 +1,317 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// transaction says how a transaction begins.
+type transaction struct {
+	snapshot bool          // reads only, all of it from one snapshot
+	readOnly bool          // reads only
+	lockWait time.Duration // zero: 1 s
+	limit    time.Duration // of one statement; zero: 5 s
+	script   bool          // statements without arguments may be several
+}
+
+// Bounds that hold for every transaction, so that none of a stuck node keeps
+// others waiting for longer.
+const (
+	lockWait       = time.Second
+	statementLimit = 5 * time.Second
+	idleLimit      = 10 * time.Second // the server ends a transaction whose node has fallen silent
+)
+
+// begin is the text that begins a transaction: one round trip, everything local
+// to it, and the database's clock in the answer. synchronous_commit is on whatever
+// a role or a pooler says; compiling plans costs more than these statements.
+func (t transaction) begin() string {
+	var b strings.Builder
+	switch {
+	case t.snapshot:
+		b.WriteString("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	case t.readOnly:
+		b.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+	default:
+		b.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") // whatever the role's default is
+	}
+	wait, limit := t.lockWait, t.limit
+	if wait == 0 {
+		wait = lockWait
+	}
+	if limit == 0 {
+		limit = statementLimit
+	}
+	fmt.Fprintf(&b, `; SELECT set_config('search_path', 'hookkeeper, public', true), set_config('jit', 'off', true),
+		set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+			ELSE current_setting('synchronous_commit') END, true),
+		set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true),
+		set_config('idle_in_transaction_session_timeout', '%d', true),
+		(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_backend_pid() %% 64`,
+		wait.Milliseconds(), limit.Milliseconds(), max(idleLimit, limit).Milliseconds())
+	return b.String()
+}
+
+// errUnknown is inside the error of a transaction whose COMMIT was sent and never
+// answered: it may stand.
+var errUnknown = errors.New("the outcome of the commit is unknown")
+
+// errRolledBack is inside the error of a transaction that the server ended with a
+// rollback although it was told to commit: an error in it was kept quiet.
+var errRolledBack = errors.New("the transaction was rolled back: a statement in it had failed")
+
+// transact runs f in one transaction. After an error nothing of it exists, except
+// that errUnknown leaves it open. ctx bounds all of it.
+func (s *Store) transact(ctx context.Context, db *sql.DB, t transaction, f func(ctx context.Context, tx *unit) error) error {
+	tx, err := s.begin(ctx, db, t)
+	if err != nil {
+		return err
+	}
+	if err := f(ctx, tx); err != nil {
+		tx.rollback(ctx)
+		return err
+	}
+	return tx.commit(ctx)
+}
+
+// begin takes a connection and begins on it. Connections that have died in the
+// pool, as after a restart of the server, are thrown away until one answers.
+func (s *Store) begin(ctx context.Context, db *sql.DB, t transaction) (*unit, error) {
+	for tries := 0; ; tries++ {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("begin: %w", err)
+		}
+		u := &unit{store: s, conn: conn, script: t.script}
+		err = u.begin(ctx, t.begin())
+		if err == nil {
+			return u, nil
+		}
+		_ = conn.Close() // begin has marked it if it is not worth keeping
+		if !stale(err) || tries > db.Stats().MaxOpenConnections || ctx.Err() != nil {
+			return nil, fmt.Errorf("begin: %w", err)
+		}
+	}
+}
+
+// unit is one transaction. Its own methods run our statements, whose types follow
+// from their arguments; effects go through a guard.
+type unit struct {
+	store  *Store
+	conn   *sql.Conn
+	script bool
+	now    int64
+	slot   int64
+}
+
+var (
+	_ sqlstore.Tx   = (*unit)(nil)
+	_ sqlstore.Many = (*unit)(nil)
+)
+
+// raw runs text, which may be several statements, by the simple protocol.
+func (u *unit) raw(ctx context.Context, text string) (results []*pgconn.Result, err error) {
+	errRaw := u.conn.Raw(func(dc any) error {
+		pc := dc.(*stdlib.Conn).Conn().PgConn()
+		results, err = pc.Exec(ctx, text).ReadAll()
+		if err != nil && pc.IsClosed() {
+			return driver.ErrBadConn // the pool throws it away
+		}
+		return nil
+	})
+	if err == nil && errRaw != nil {
+		err = errRaw
+	}
+	return results, err
+}
+
+func (u *unit) begin(ctx context.Context, text string) error {
+	results, err := u.raw(ctx, text)
+	if err != nil {
+		return err
+	}
+	row := results[len(results)-1].Rows[0]
+	if u.now, err = strconv.ParseInt(string(row[len(row)-2]), 10, 64); err != nil {
+		return fmt.Errorf("read the database's clock: %w", err)
+	}
+	if u.slot, err = strconv.ParseInt(string(row[len(row)-1]), 10, 64); err != nil {
+		return fmt.Errorf("read the slot: %w", err)
+	}
+	if now := u.store.opt.Now; now != nil {
+		u.now = now().UnixMicro()
+	}
+	return nil
+}
+
+// commit ends the transaction. If the process dies in here, either all of it
+// stands or nothing, and nobody has been told.
+func (u *unit) commit(ctx context.Context) error {
+	results, err := u.raw(ctx, "COMMIT")
+	_ = u.conn.Close()
+	if err != nil {
+		if _, refused := errors.AsType[*pgconn.PgError](err); refused {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return fmt.Errorf("commit: %w: %w", errUnknown, err)
+	}
+	if results[0].CommandTag.String() != "COMMIT" {
+		return errRolledBack
+	}
+	return nil
+}
+
+// rollback may fail with the connection; then the server rolls back by itself.
+func (u *unit) rollback(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = u.raw(ctx, "ROLLBACK")
+	_ = u.conn.Close() // with a transaction still open the pool throws it away
+}
+
+// Now implements sqlstore.Many.
+func (u *unit) Now() int64 { return u.now }
+
+// Slot implements sqlstore.Many: a backend has one transaction at a time.
+func (u *unit) Slot() int64 { return u.slot }
+
+// Draw implements sqlstore.Many.
+func (u *unit) Draw(ctx context.Context, sequence string, n int) ([]int64, error) {
+	list := make([]int64, 0, n)
+	if n == 0 {
+		return list, nil
+	}
+	rows, err := u.QueryContext(ctx, `SELECT nextval('`+sequence+`') FROM generate_series(1, $1)`, int64(n))
+	if err != nil {
+		return nil, fmt.Errorf("draw numbers: %w", err)
+	}
+	defer rows.Close()
+	base := int64(0)
+	if sequence == sqlstore.SequenceEvents {
+		base = sqlstore.SeqAt(u.now)
+	}
+	for rows.Next() {
+		var number int64
+		if err := rows.Scan(&number); err != nil {
+			return nil, fmt.Errorf("draw numbers: %w", err)
+		}
+		list = append(list, base+number)
+	}
+	return list, rows.Err()
+}
+
+// Lock implements sqlstore.Many, in an order that is the same everywhere.
+func (u *unit) Lock(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if _, err := u.ExecContext(ctx, `SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) AS k`, sqlstore.LockKeys(names...)); err != nil {
+		return fmt.Errorf("lock lines: %w", err)
+	}
+	return nil
+}
+
+// TryLock implements sqlstore.Many.
+func (u *unit) TryLock(ctx context.Context, name string) (mine bool, err error) {
+	err = u.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, sqlstore.LockKeys(name)[0]).Scan(&mine)
+	return mine, err
+}
+
+func (u *unit) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if u.script && len(args) == 0 {
+		return u.conn.ExecContext(ctx, query, pgx.QueryExecModeSimpleProtocol)
+	}
+	return u.conn.ExecContext(ctx, u.store.texts.get(query), ours(args)...)
+}
+
+func (u *unit) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return u.conn.QueryContext(ctx, u.store.texts.get(query), ours(args)...)
+}
+
+func (u *unit) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return u.conn.QueryRowContext(ctx, u.store.texts.get(query), ours(args)...)
+}
+
+// ours puts the way to run a statement before its arguments: in one round trip,
+// nothing prepared. Only lists of bytes ask for the types once and keep the answer:
+// otherwise they would go as hexadecimal text, which costs more than all the rest.
+// Texts of others, such as an error of a handler, may hold what
+// this database's text cannot.
+func ours(args []any) []any {
+	out := make([]any, 0, len(args)+1)
+	out = append(out, pgx.QueryExecModeExec)
+	for _, a := range args {
+		switch v := a.(type) {
+		case string:
+			a = clean(v)
+		case [][]byte:
+			out[0] = pgx.QueryExecModeCacheDescribe
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func clean(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\u2400")
+}
+
+// texts keeps our statements in this database's spelling.
+type texts struct{ known sync.Map }
+
+func (t *texts) get(query string) string {
+	if text, ok := t.known.Load(query); ok {
+		return text.(string)
+	}
+	text := spell(query)
+	t.known.Store(query, text)
+	return text
+}
+
+// spell numbers placeholders that have no number, and leaves out the names of
+// indexes, which this database finds by itself.
+func spell(query string) string {
+	var b strings.Builder
+	n := 0
+	for query != "" {
+		i := strings.IndexAny(query, "?' ")
+		if i < 0 {
+			break
+		}
+		b.WriteString(query[:i])
+		query = query[i:]
+		switch {
+		case query[0] == '?':
+			n++
+			b.WriteString("$" + strconv.Itoa(n))
+			query = query[1:]
+		case query[0] == '\'':
+			end := strings.IndexByte(query[1:], '\'') + 2
+			b.WriteString(query[:end])
+			query = query[end:]
+		case strings.HasPrefix(query, " INDEXED BY "):
+			query = query[len(" INDEXED BY "):]
+			query = strings.TrimLeft(query, "abcdefghijklmnopqrstuvwxyz_")
+		default:
+			b.WriteByte(' ')
+			query = query[1:]
+		}
+	}
+	b.WriteString(query)
+	return b.String()
+}
