@@ -16,7 +16,7 @@ type Options struct {
 	ID    string    // the sender's id of the event, instead of a fresh one
 	Set   []string  // edits of the body, each path=value, made last
 	At    time.Time // the time of the event; zero means now
-	Train string    // Stripe's API train: dahlia, acacia, endive or thin
+	Train string    // Stripe's API train: dahlia, acacia, basil, endive or thin
 }
 
 // Delivery is a composed delivery before it is signed.

@@ -13,7 +13,7 @@ var samples embed.FS
 
 // The API trains of Stripe that there are samples of, the default one first.
 // The last holds thin events.
-var stripeTrains = [...]string{"dahlia", "acacia", "endive", "thin"}
+var stripeTrains = [...]string{"dahlia", "acacia", "basil", "endive", "thin"}
 
 // preferred decides which variant of a type is sent when only the type is
 // named: the one where things went well.
@@ -29,6 +29,9 @@ func Types(sender string) []string {
 				names = append(names, file)
 			}
 		}
+	}
+	if sender == "stripe" {
+		names = typesOfStripe(names)
 	}
 	slices.Sort(names)
 	return names
@@ -70,6 +73,11 @@ func sample(sender, eventType, train string) ([]byte, error) {
 	for _, dir := range folders(sender, train) {
 		if name, ok := pick(dir, eventType); ok {
 			return samples.ReadFile(path.Join(dir, name+".json"))
+		}
+	}
+	if sender == "stripe" {
+		if body, ok := stripeSample(eventType, train); ok {
+			return body, nil
 		}
 	}
 	if body, ok := generic(sender, eventType); ok {

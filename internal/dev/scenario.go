@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ const apart = time.Hour
 // defaultBurst is how many copies a burst has unless Count says so.
 const defaultBurst = 20
 
-// Scenarios lists what Plan.Scenario may be.
+// Scenarios lists what Plan.Scenario may be for every type; see Stories.
 func Scenarios() []string {
 	return []string{"duplicate", "tampered", "wrong-secret", "late", "future", "reordered", "burst"}
 }
@@ -24,11 +25,15 @@ func Scenarios() []string {
 // scenario makes the deliveries of one round. together asks for all at once,
 // otherwise each waits for the answer before it.
 func (p *Plan) scenario() (shots []shot, together bool, err error) {
+	now := time.Now()
+	if slices.Contains(Stories(), p.Scenario) {
+		shots, err = p.story(now)
+		return shots, false, err
+	}
 	d, err := p.delivery(p.Options)
 	if err != nil {
 		return nil, false, err
 	}
-	now := time.Now()
 	switch p.Scenario {
 	case "duplicate":
 		s, err := p.sign(d, now)

@@ -30,7 +30,7 @@ type Plan struct {
 	// Recorded is sent instead of a composed delivery, signed anew.
 	Recorded *hook.EventDetail
 
-	Scenario    string  // empty, or one of Scenarios
+	Scenario    string  // empty, or one of Scenarios or Stories
 	Count       int     // how often; 0 means 1. For burst: how many copies, 0 means 20
 	Concurrency int     // how many at once; 0 means 1
 	Rate        float64 // rounds begun per second; 0: as fast as answers come
@@ -56,6 +56,7 @@ type shot struct {
 	body   []byte
 	status int
 	answer []string // any of these; empty: any
+	kind   string   // the type, where it is not the plan's
 }
 
 // Send carries out a plan and reports each delivery as its answer comes; report
@@ -104,8 +105,8 @@ func (p *Plan) check() error {
 	if _, ok := p.Source.(hook.Signer); !ok {
 		return fmt.Errorf("source %s: its sender's scheme cannot be signed here", p.Source.Name())
 	}
-	if p.Scenario != "" && !slices.Contains(Scenarios(), p.Scenario) {
-		return fmt.Errorf("unknown scenario %q, there are %s", p.Scenario, strings.Join(Scenarios(), ", "))
+	if known := append(Scenarios(), Stories()...); p.Scenario != "" && !slices.Contains(known, p.Scenario) {
+		return fmt.Errorf("unknown scenario %q, there are %s", p.Scenario, strings.Join(known, ", "))
 	}
 	if p.Scenario == "wrong-secret" && p.Wrong == nil {
 		return errors.New("scenario wrong-secret: no second secret")
@@ -196,6 +197,9 @@ func oneRecorded(results []Result) []Result {
 // fire sends one delivery and reads its answer.
 func (p *Plan) fire(ctx context.Context, s shot) Result {
 	r := Result{Source: p.Source.Name(), Type: p.Type, Want: fmt.Sprint(s.status)}
+	if s.kind != "" {
+		r.Type = s.kind
+	}
 	if len(s.answer) > 0 {
 		r.Want += " " + strings.Join(s.answer, " or ")
 	}

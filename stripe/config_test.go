@@ -1,0 +1,132 @@
+package stripe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/source"
+	"github.com/hookkeeper/hookkeeper/sqlite"
+	"github.com/hookkeeper/hookkeeper/stripe"
+	"github.com/hookkeeper/hookkeeper/stripetest"
+)
+
+// TestConfigIsRefused: every problem at once, and never a secret in it.
+func TestConfigIsRefused(t *testing.T) {
+	t.Parallel()
+	ok := source.Stripe("stripe", secret)
+	for name, test := range map[string]struct {
+		cfg  stripe.Config
+		want []string
+	}{
+		"Nothing":      {stripe.Config{}, []string{"no source", "no store"}},
+		"NoRecord":     {stripe.Config{Source: ok, Store: store{}, APIKey: "sk_test_s3cret"}, []string{"no Record"}},
+		"KeyWithBreak": {stripe.Config{Source: ok, Store: store{}, APIKey: "sk_test_s3cret\n", Record: noRecord}, []string{"API key has blanks"}},
+		"Base":         {stripe.Config{Source: ok, Store: store{}, APIBase: "file:///etc"}, []string{"api base"}},
+		"Language":     {stripe.Config{Source: ok, Store: store{}, Language: "fr"}, []string{"language"}},
+		"AccessPath":   {stripe.Config{Source: ok, Store: store{}, AccessPath: "access"}, []string{"{id}"}},
+		"Channels": {stripe.Config{Source: ok, Store: store{}, Channels: []stripe.Channel{{Name: "A b"}, {Name: "x"}, {Name: "x"}}},
+			[]string{"a name has", "configured twice", "has no Sender"}},
+	} {
+		_, err := stripe.New(test.cfg)
+		if err == nil {
+			t.Errorf("%s: taken", name)
+			continue
+		}
+		for _, want := range test.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %q, want %q in it", name, err, want)
+			}
+		}
+		if strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: the key stands in %q", name, err)
+		}
+	}
+}
+
+type store struct{ stripe.Store }
+
+func noRecord(context.Context, hook.Delivery, hook.Identity) (hook.Receipt, error) {
+	return hook.Receipt{}, errors.New("nothing is recorded")
+}
+
+// TestErrorsOfTheAPIHoldNoSecret: attempts keep their causes for operators.
+func TestErrorsOfTheAPIHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Request-Id", "req_1\"><script>")
+		w.WriteHeader(http.StatusPaymentRequired)
+		fmt.Fprintf(w, `{"error":{"code":"<b>%s</b>","message":"key %s"}}`, r.Header.Get("Authorization"), r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hk.db"), sqlite.Options{Tables: []hook.Tables{stripe.Tables()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, base := range []string{server.URL, "http://127.0.0.1:1"} {
+		desk, err := stripe.New(stripe.Config{Source: source.Stripe("stripe", secret), Store: s, Record: noRecord,
+			APIKey: "sk_test_s3cret", APIBase: base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sim := stripetest.New(time.Now(), stripe.PinnedVersion)
+		sim.Put(stripetest.Subscription("sub_1", "cus_1", "u", "active", sim.Now(), sim.Now().Add(time.Hour)))
+		body := sim.Emit("customer.subscription.created", "sub_1")
+		for _, r := range desk.Department().Routes {
+			if r.Name != "stripe-subscriptions" {
+				continue
+			}
+			_, err := r.Handler.Handle(t.Context(), &hook.Event{Source: "stripe", Mode: "test", Trust: hook.TrustSignature, Key: "evt_1",
+				Type: "customer.subscription.created", OccurredAt: sim.Now(), Body: body})
+			if err == nil || strings.Contains(err.Error(), "s3cret") || strings.ContainsAny(err.Error(), "<>\"") {
+				t.Errorf("%s: got %v, want an error without the key and without anything of the answer's text", base, err)
+			}
+		}
+	}
+}
+
+// FuzzEvent: whatever a body holds, handlers return an effect or an error.
+func FuzzEvent(f *testing.F) {
+	paths, err := filepath.Glob("testdata/*/*.json")
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no payloads: %v", err)
+	}
+	for _, path := range paths {
+		f.Add(readFile(f, path))
+	}
+	f.Add([]byte(`{"object":"event","type":"invoice.paid","data":{"object":{"id":1,"items":{"data":[[]]}}}}`))
+	s := source.Stripe("stripe", secret)
+	desk, err := stripe.New(stripe.Config{Source: s, Store: nothing{}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	routes := desk.Department().Routes
+	f.Fuzz(func(t *testing.T, body []byte) {
+		id, err := s.Identify(nil, body)
+		if err != nil {
+			return // quarantined: no handler sees it
+		}
+		e := &hook.Event{Source: "stripe", Mode: id.Mode, Trust: hook.TrustSignature, Key: id.Key, Type: id.Type,
+			Subject: id.Subject, OccurredAt: id.OccurredAt, Body: body}
+		for _, r := range routes {
+			if r.Wants("stripe", id.Type, hook.TrustSignature) {
+				_, _ = r.Handler.Handle(t.Context(), e)
+			}
+		}
+	})
+}
+
+// nothing is a database that answers nothing.
+type nothing struct{ stripe.Store }
+
+func (nothing) View(context.Context, func(context.Context, hook.Tx) error) error {
+	return errors.New("no database")
+}
