@@ -1,0 +1,32 @@
+package toss
+
+import "context"
+
+// WithMutant switches known mistakes on in a test, as HK_MUTANT does in a binary.
+func WithMutant(c Config, names ...string) Config {
+	c.mutant = func(name string) bool {
+		for _, n := range names {
+			if n == name {
+				return true
+			}
+		}
+		return false
+	}
+	return c
+}
+
+// ReadPayment, KeyFits and the rest give tests what pages and settlement use.
+var (
+	ReadPayment = readPayment
+	Classify    = classify
+	WholeWon    = wholeWon
+)
+
+// NewOrder gives what a page is told of the next order of a purchase.
+func (d *Desk) NewOrder(ctx context.Context, cid, request, supersedes string) (string, error) {
+	o, err := d.reissue(ctx, cid, request, supersedes, "load")
+	if err != nil {
+		return "", err
+	}
+	return o.ID, nil
+}
