@@ -8,7 +8,8 @@
 //	go test -tags hktest ./test/...
 //
 // It builds two binaries, one with the test hooks and a stripped release. It
-// listens on loopback only and writes into temporary folders.
+// listens on loopback only, starts a PostgreSQL of its own where a test needs one,
+// and writes into temporary folders.
 package test
 
 import (
@@ -20,6 +21,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/hookkeeper/hookkeeper/internal/pgtest"
 )
 
 // waiters is how many tests may run beside each other. Those that say Parallel
@@ -41,7 +44,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return pgtest.Main(m)
 }
 
 // binaries are what is judged.

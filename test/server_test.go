@@ -29,6 +29,8 @@ type options struct {
 	release  bool
 	database string            // path; default: a fresh one
 	env      map[string]string // over the usual one; an empty value unsets
+	url      string            // of a PostgreSQL database, in place of the path
+	flags    []string          // further ones
 	work     string            // the configuration's work section; default: fast retries
 	level    string            // of the log; default: debug
 	listen   [2]string         // addresses, public and operators'; default: free ports
@@ -98,9 +100,10 @@ func launch(t *testing.T, o options) *server {
 	if n := len(o.sockets); n > 0 {
 		s.env = append(s.env, "LISTEN_FDS="+strconv.Itoa(n))
 	}
-	args := append(slices.Clone(o.through), s.binary, "serve", "--config", config, "--database", "sqlite:"+s.path,
+	args := append(slices.Clone(o.through), s.binary, "serve", "--config", config, "--database", cmp.Or(o.url, "sqlite:"+s.path),
 		"--listen", cmp.Or(o.listen[0], "127.0.0.1:0"), "--operator-listen", cmp.Or(o.listen[1], "127.0.0.1:0"),
 		"--log-format", "json", "--log-level", cmp.Or(o.level, "debug"))
+	args = append(args, o.flags...)
 	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Env, s.cmd.Stderr, s.cmd.Dir, s.cmd.ExtraFiles = s.env, s.log, dir, o.sockets
 	if o.stderr != nil {

@@ -121,6 +121,9 @@ func (c *checker) claim(e *entry, j *jobHistory, g *generation, t *hook.HistoryL
 		c.raise("claimed-under-live-lease", e, "%s/%d order %d: claimed at %s, the lease lasted until %s",
 			j.handler, g.number, t.Order, stamp(*t.At), stamp(g.lease))
 	}
+	if g.state == hook.StateRunning && t.At != nil && !g.lease.IsZero() {
+		c.takeover(e, j, g, t.At.Sub(g.lease))
+	}
 	if t.LeaseUntil == nil || t.At == nil {
 		c.raise("illegal", e, "%s/%d order %d: claimed without a lease", j.handler, g.number, t.Order)
 		g.lease = time.Time{}
@@ -128,6 +131,16 @@ func (c *checker) claim(e *entry, j *jobHistory, g *generation, t *hook.HistoryL
 		g.lease = *t.LeaseUntil
 	}
 	g.attempt = t.Attempt
+}
+
+// takeover judges how long a lapsed lease lay about.
+func (c *checker) takeover(e *entry, j *jobHistory, g *generation, late time.Duration) {
+	n := &c.report.Counts
+	n.SlowestTakeover = max(n.SlowestTakeover, late)
+	if most := c.opt.TakeoverWithin; most > 0 && late > most {
+		c.raise("late-takeover", e, "%s/%d: taken over %s after the end of its lease, at most %s are allowed",
+			j.handler, g.number, late, most)
+	}
 }
 
 // tally counts what became of attempts, and how long the job waited.

@@ -53,6 +53,11 @@ func breaksOfDeliveries() []breakage {
 	}
 }
 
+// away is a database that once was away.
+func away(seen history.Away) []history.Fault {
+	return []history.Fault{{Kind: history.FaultDatabaseStop, At: at(0), Until: at(9), Landed: true, Away: &seen}}
+}
+
 func breaksOfRows() []breakage {
 	return []breakage{
 		{"phantom-row", "I2", nil, func(in *history.Input) {
@@ -75,6 +80,9 @@ func breaksOfRows() []breakage {
 		{"body-changed", "I6", nil, func(in *history.Input) { row(in).Recomputed = hash("other bytes") }},
 		{"imbalance", "ledger", nil, func(in *history.Input) { row(in).State = hook.StateNoHandler }},
 		{"imbalance", "ledger", nil, func(in *history.Input) { in.Metrics.LedgerImbalance = 1 }},
+		{"deadlock", "engine", nil, func(in *history.Input) { in.Metrics.Deadlocks = 1 }},
+		{"false-ready", "probes", nil, func(in *history.Input) { in.Faults = away(history.Away{FalseReady: 1}) }},
+		{"dead-while-away", "probes", nil, func(in *history.Input) { in.Faults = away(history.Away{Dead: 1}) }},
 	}
 }
 

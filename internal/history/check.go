@@ -33,6 +33,7 @@ func Check(in Input, o Options) Report {
 	}
 	c.checkOutward()
 	c.checkLedger()
+	c.checkDatabase()
 	c.judge()
 	return c.report
 }
@@ -227,7 +228,7 @@ func (c *checker) took(d *Delivery) (took, bound time.Duration) {
 	}
 	for i := range c.in.Faults {
 		f := &c.in.Faults[i]
-		if f.Kind != FaultStop {
+		if f.Kind != FaultStop || f.Node != d.Node {
 			continue
 		}
 		start, end := later(f.At, from), earlier(f.Until, d.T1)

@@ -34,6 +34,7 @@ type Delivery struct {
 	T1     time.Time  `json:"t1"`              // answered, closed or given up
 	Status int        `json:"status"`          // 0: no answer was read, the outcome is unknown
 	Answer string     `json:"answer,omitempty"`
+	Node   int        `json:"node,omitempty"` // which of several took it; 0: there is one
 
 	Size       int64 `json:"size,omitempty"`       // bytes of the body
 	OverLimit  bool  `json:"over_limit,omitempty"` // over its source's limits: 413 and 431 are right
@@ -71,6 +72,10 @@ const (
 	FaultKill FaultKind = "kill" // SIGKILL
 	FaultStop FaultKind = "stop" // SIGSTOP for longer than a lease, then SIGCONT
 	FaultTerm FaultKind = "term" // SIGTERM and a restart
+
+	FaultCut            FaultKind = "cut"             // the connection to the database broken after COMMIT was sent
+	FaultDatabaseStop   FaultKind = "database-stop"   // the database server ended as by a crash, and started again
+	FaultDatabaseFreeze FaultKind = "database-freeze" // the database server stopped in mid-step, and let go on
 )
 
 // Fault is one fault of the run.
@@ -81,6 +86,21 @@ type Fault struct {
 	Landed   bool      `json:"landed"`         // it met a delivery in flight
 	InFlight int       `json:"in_flight"`      // deliveries in flight at that moment
 	Detail   string    `json:"detail,omitempty"`
+	Node     int       `json:"node,omitempty"` // which of several was hurt; 0: there is one, or all
+
+	Committed bool  `json:"committed,omitempty"` // cut: the transaction had committed
+	Away      *Away `json:"away,omitempty"`      // of faults that take the database away
+}
+
+// Away is what was seen of the nodes while their database was away.
+type Away struct {
+	Looks       int   `json:"looks"`        // at the nodes
+	FalseReady  int   `json:"false_ready"`  // nodes that said ready once answers were due to be refusals
+	Dead        int   `json:"dead"`         // looks at which a node did not say that it lives
+	Goroutines  int   `json:"goroutines"`   // the most of any node
+	Descriptors int   `json:"descriptors"`  // open descriptors, the most of any node; 0: not known
+	MemoryKiB   int64 `json:"memory_kib"`   // resident, the most of any node; 0: not known
+	AckAfterMS  int64 `json:"ack_after_ms"` // from the database's return to the first 200
 }
 
 // Metrics are totals that only the process itself can tell, summed over its
@@ -90,6 +110,7 @@ type Metrics struct {
 	LeasesTakenOver    int `json:"leases_taken_over"`
 	LedgerImbalance    int `json:"ledger_imbalance"` // the worst value of any scrape
 	RefusedConnections int `json:"refused_connections"`
+	Deadlocks          int `json:"deadlocks"` // that the database server broke up
 }
 
 // Input is everything that a run leaves behind. Dump holds the lines of the
@@ -123,6 +144,9 @@ type Options struct {
 	MaxWaiting time.Duration
 	// Success is the success status of a source; sources not named have 200.
 	Success map[string]int
+	// TakeoverWithin bounds the time from the end of a lease to its takeover; 0
+	// means no bound. Only for runs in which somebody always had a free hand.
+	TakeoverWithin time.Duration
 	// EffectHandlers write one effect row for each done job; empty means all.
 	EffectHandlers []string
 	// ClockSlack is how far two clocks may differ; 0 means 10 ms.

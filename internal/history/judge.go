@@ -68,9 +68,20 @@ func (c *checker) judge() {
 	n := &c.report.Counts
 	n.Faults = len(c.in.Faults)
 	for i := range c.in.Faults {
-		if f := &c.in.Faults[i]; f.Landed && f.Kind == c.opt.Fault {
+		f := &c.in.Faults[i]
+		if f.Landed && f.Kind == c.opt.Fault {
 			n.Landed++
 			n.InFlight += f.InFlight
+		}
+		switch {
+		case f.Kind != FaultCut || !f.Landed:
+		case f.Committed:
+			n.HadCommitted++
+		default:
+			n.HadNotCommitted++
+		}
+		if f.Away != nil {
+			c.report.Away = append(c.report.Away, *f.Away)
 		}
 	}
 	if c.opt.Load {
@@ -122,10 +133,62 @@ func (c *checker) wantFault() {
 		c.want(c.in.Metrics.StaleFinishes, "stale finish was refused")
 	case FaultTerm:
 		c.want(n.InFlight, "request was in flight at the signal")
+	case FaultCut:
+		c.want(n.HadCommitted, "unknown commit had committed")
+		c.want(n.HadNotCommitted, "unknown commit had not committed")
+		c.want(n.Shed, "delivery was answered that it could not be taken")
+	case FaultDatabaseStop, FaultDatabaseFreeze:
+		c.wantAway()
 	default:
 		c.lacks("fault %q has no rule by which to judge that it hit", c.opt.Fault)
 	}
 	if n.Landed < c.opt.MinLanded {
 		c.lacks("%d faults landed with a delivery in flight, at least %d must", n.Landed, c.opt.MinLanded)
+	}
+}
+
+// wantAway: each time that the database was away some were told to come later,
+// and others were acknowledged before and after.
+func (c *checker) wantAway() {
+	for i := range c.in.Faults {
+		f := &c.in.Faults[i]
+		if f.Kind != c.opt.Fault {
+			continue
+		}
+		var before, during, after int
+		for j := range c.in.Deliveries {
+			switch d := &c.in.Deliveries[j]; {
+			case acked(d) && d.T1.Before(f.At):
+				before++
+			case acked(d) && d.T0.After(f.Until):
+				after++
+			case d.Status == 503 && d.T1.After(f.At) && d.T0.Before(f.Until):
+				during++
+			}
+		}
+		c.want(before, "delivery was acknowledged before the database went away at "+stamp(f.At))
+		c.want(during, "delivery was answered 503 while the database was away at "+stamp(f.At))
+		c.want(after, "delivery was acknowledged after the database was back at "+stamp(f.Until))
+	}
+}
+
+// checkDatabase: what the runs on a database server add. No deadlock, and while
+// it is away every node says that it lives and is not ready.
+func (c *checker) checkDatabase() {
+	if n := c.in.Metrics.Deadlocks; n > 0 {
+		c.report.raise("deadlock", fmt.Sprintf("the database server broke up %d deadlocks", n))
+	}
+	for i := range c.in.Faults {
+		f := &c.in.Faults[i]
+		if f.Away == nil {
+			continue
+		}
+		if f.Away.FalseReady > 0 {
+			c.report.raise("false-ready", fmt.Sprintf("away from %s: said ready %d times", stamp(f.At), f.Away.FalseReady))
+		}
+		if f.Away.Dead > 0 {
+			c.report.raise("dead-while-away", fmt.Sprintf("away from %s: %d times a node did not say that it lives",
+				stamp(f.At), f.Away.Dead))
+		}
 	}
 }

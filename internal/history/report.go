@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Verdict is the outcome of a run.
@@ -20,34 +21,64 @@ const (
 // Violation is one way in which an invariant was broken, with how often and the
 // first samples.
 type Violation struct {
-	Name      string
-	Invariant string
-	Count     int
-	Samples   []string
+	Name      string   `json:"name"`
+	Invariant string   `json:"invariant"`
+	Count     int      `json:"count"`
+	Samples   []string `json:"samples"`
 }
 
 // Counts say what the run consisted of.
 type Counts struct {
 	// Keys, in the categories of a set checker.
-	Attempted, Acknowledged, Recovered, Lost, Unexpected, Duplicated int
+	Attempted    int `json:"attempted"`
+	Acknowledged int `json:"acknowledged"`
+	Recovered    int `json:"recovered"`
+	Lost         int `json:"lost"`
+	Unexpected   int `json:"unexpected"`
+	Duplicated   int `json:"duplicated"`
+
 	// Deliveries, by what their senders saw.
-	Deliveries, Acks, Unknown, Refused, Shed, Duplicates, ForgedFirst int
+	Deliveries  int `json:"deliveries"`
+	Acks        int `json:"acks"`
+	Unknown     int `json:"unknown"`
+	Refused     int `json:"refused"`
+	Shed        int `json:"shed"`
+	Duplicates  int `json:"duplicates"`
+	ForgedFirst int `json:"forged_first"`
+
 	// The log.
-	Events, Conflicts, Transitions, Effects          int
-	Done, Dead, Retried, Released, TakenOver, Waited int
+	Events      int `json:"events"`
+	Conflicts   int `json:"conflicts"`
+	Transitions int `json:"transitions"`
+	Effects     int `json:"effects"`
+	Done        int `json:"done"`
+	Dead        int `json:"dead"`
+	Retried     int `json:"retried"`
+	Released    int `json:"released"`
+	TakenOver   int `json:"taken_over"`
+	Waited      int `json:"waited"`
+
+	SlowestTakeover time.Duration `json:"slowest_takeover_ns"` // after the end of the lease
+
 	// Faults.
-	Faults, Landed, InFlight int
+	Faults   int `json:"faults"`
+	Landed   int `json:"landed"`
+	InFlight int `json:"in_flight"`
+	// Commits of unknown outcome that the cuts made.
+	HadCommitted    int `json:"had_committed"`
+	HadNotCommitted int `json:"had_not_committed"`
 }
 
 // Report is the judgement of one run.
 type Report struct {
-	Verdict    Verdict
-	Violations []Violation // in order of their first appearance
-	Lacking    []string    // why a run without violations proves nothing
-	Counts     Counts
-	Metrics    Metrics
-	Seed       uint64 // of the run, if there is one
-	Dir        string // where the files of the run lie, if they were kept
+	Verdict    Verdict     `json:"verdict"`
+	Violations []Violation `json:"violations"` // in order of their first appearance
+	Lacking    []string    `json:"lacking"`    // why a run without violations proves nothing
+	Counts     Counts      `json:"counts"`
+	Metrics    Metrics     `json:"metrics"`
+	Away       []Away      `json:"away,omitempty"` // one for each time that the database was away
+	Seed       uint64      `json:"seed"`           // of the run, if there is one
+	Dir        string      `json:"files"`          // where the files of the run lie, if they were kept
 }
 
 // Found returns how often the named violation was raised.
@@ -100,8 +131,12 @@ func invariantOf(name string) string {
 		return "I9"
 	case "late":
 		return "I12"
-	case "not-final":
+	case "not-final", "late-takeover":
 		return "L1"
+	case "deadlock":
+		return "engine"
+	case "false-ready", "dead-while-away":
+		return "probes"
 	}
 	return "ledger"
 }
@@ -121,7 +156,19 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 		"attempts: %d retried, %d waited, %d released, %d taken over; %d stale finishes refused\n",
 		c.Events, c.Conflicts, c.Transitions, c.Effects, c.Done, c.Dead,
 		c.Retried, c.Waited, c.Released, c.TakenOver, m.StaleFinishes)
-	fmt.Fprintf(&b, "faults: %d, %d landed\n", c.Faults, c.Landed)
+	fmt.Fprintf(&b, "faults: %d, %d landed", c.Faults, c.Landed)
+	if n := c.HadCommitted + c.HadNotCommitted; n > 0 {
+		fmt.Fprintf(&b, "; unknown commits: %d, %d of them had committed", n, c.HadCommitted)
+	}
+	if c.SlowestTakeover > 0 {
+		fmt.Fprintf(&b, "; slowest takeover %s after the end of its lease", c.SlowestTakeover.Round(time.Millisecond))
+	}
+	b.WriteByte('\n')
+	for i := range r.Away {
+		a := &r.Away[i]
+		fmt.Fprintf(&b, "database away: first 200 %d ms after its return; a node had at most %d goroutines, %d descriptors, %d MiB\n",
+			a.AckAfterMS, a.Goroutines, a.Descriptors, a.MemoryKiB>>10)
+	}
 	for _, v := range r.Violations {
 		fmt.Fprintf(&b, "BROKEN %s %s: %d\n", v.Invariant, v.Name, v.Count)
 		for _, s := range v.Samples {

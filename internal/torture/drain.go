@@ -34,7 +34,7 @@ func (r *run) drain(ctx context.Context) error {
 			r.record.LeftOpen = open
 			return nil
 		}
-		if err := r.server.alive(); err != nil {
+		if err := r.alive(); err != nil {
 			return err
 		}
 		if err := wait(ctx, 50*time.Millisecond); err != nil {
@@ -45,7 +45,7 @@ func (r *run) drain(ctx context.Context) error {
 
 // open is the number of jobs that are not final.
 func (r *run) open(ctx context.Context) (int64, error) {
-	status, text := r.server.ask(ctx, "http://"+r.server.operator+"/api/v1/counts")
+	status, text := r.nodes[0].ask(ctx, "http://"+r.nodes[0].operator+"/api/v1/counts")
 	if status != 200 {
 		return 0, fmt.Errorf("counts: answered %d", status)
 	}
@@ -64,14 +64,17 @@ func (r *run) open(ctx context.Context) (int64, error) {
 	return open, nil
 }
 
-// scrape reads the metrics that only the living process can tell. A server that
+// scrape reads the metrics that only the living process can tell. A node that
 // does not answer in time keeps its last values.
-func (s *server) scrape(ctx context.Context) {
-	if status, text := s.ask(ctx, "http://"+s.operator+"/metrics"); status == 200 {
-		s.child.scraped = history.Metrics{
+func (n *node) scrape(ctx context.Context) {
+	if n.child == nil {
+		return
+	}
+	if status, text := n.ask(ctx, "http://"+n.operator+"/metrics"); status == 200 {
+		n.child.scraped = history.Metrics{
 			StaleFinishes:   samples(text, "hookkeeper_stale_finishes_total"),
 			LeasesTakenOver: samples(text, "hookkeeper_leases_taken_over_total"),
-			LedgerImbalance: max(s.child.scraped.LedgerImbalance, samples(text, "hookkeeper_ledger_imbalance")),
+			LedgerImbalance: max(n.child.scraped.LedgerImbalance, samples(text, "hookkeeper_ledger_imbalance")),
 		}
 	}
 }

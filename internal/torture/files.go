@@ -24,9 +24,6 @@ const (
 	fileRun        = "run.json"
 )
 
-// testHandler is the handler of hktest builds that writes an effect.
-const testHandler = "test"
-
 func inDir(dir, file string) string { return filepath.Join(dir, file) }
 
 // record is what a verdict needs to know about the run itself.
@@ -44,12 +41,16 @@ type record struct {
 	DrainMS  int64             `json:"drain_ms"`
 	LeftOpen int64             `json:"left_open"` // jobs that were not final after it
 	Metrics  history.Metrics   `json:"metrics"`
+
+	Nodes          int           `json:"nodes"`
+	TakeoverWithin time.Duration `json:"takeover_within_ns,omitempty"`
 }
 
 func newRecord(o Options) record {
 	return record{
 		Seed: o.Seed, Events: o.Events, Fault: o.Fault, Faults: o.Faults, Mutant: o.Mutant,
 		Attempts: o.Attempts, Waiting: o.Waiting, Started: time.Now(),
+		Nodes: o.Nodes, TakeoverWithin: o.TakeoverWithin,
 	}
 }
 
@@ -69,12 +70,13 @@ func (r *record) write(dir string) error {
 	return os.WriteFile(inDir(dir, fileRun), append(text, '\n'), 0o644)
 }
 
-// export writes what the stopped server leaves behind.
+// export writes what the stopped nodes leave behind.
 func (r *run) export(ctx context.Context) error {
-	if err := r.server.command(ctx, inDir(r.opt.Dir, fileDump), "events", "export", "--history"); err != nil {
+	n := r.nodes[0]
+	if err := n.command(ctx, inDir(r.opt.Dir, fileDump), r.place.url, "events", "export", "--history"); err != nil {
 		return err
 	}
-	return r.server.command(ctx, inDir(r.opt.Dir, fileEffects), "events", "export", "--effects")
+	return n.command(ctx, inDir(r.opt.Dir, fileEffects), r.place.url, r.opt.Effects...)
 }
 
 // Judge computes the verdict of a run from the files in dir. It changes
@@ -101,7 +103,8 @@ func Judge(dir string) (history.Report, error) {
 	}
 	report := history.Check(in, history.Options{
 		Load: true, Fault: r.Fault, MinLanded: r.Faults, Drained: r.Drained,
-		MaxAttempts: r.Attempts, MaxWaiting: r.Waiting, EffectHandlers: []string{testHandler},
+		MaxAttempts: r.Attempts, MaxWaiting: r.Waiting, EffectHandlers: handlers(),
+		TakeoverWithin: r.TakeoverWithin,
 	})
 	report.Seed, report.Dir = r.Seed, dir
 	return report, nil

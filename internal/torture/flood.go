@@ -23,30 +23,40 @@ import (
 // flood is the hostile sender: it sends the planned events, each until it has
 // been acknowledged, and notes every delivery.
 type flood struct {
-	plan   plan
-	base   string // URL of the public listener
-	client *http.Client
-	notes  *notes
-	gate   *gate
+	plan    plan
+	targets []*target
+	client  *http.Client
+	notes   *notes
+	gate    *gate
 
-	next     atomic.Int64 // number of the next event
-	inFlight atomic.Int64 // deliveries on an open connection, not yet answered
-	unknown  atomic.Int64 // deliveries that no answer was read for
-	refused  atomic.Int64 // dials that failed: certainly not delivered
+	next    atomic.Int64 // number of the next event
+	turn    atomic.Int64 // of the targets
+	refused atomic.Int64 // dials that failed: certainly not delivered
+	acked   atomic.Int64 // when the last delivery was acknowledged, Unix nanoseconds
+}
 
+// target is a node as senders see it.
+type target struct {
+	number   int
+	base     string        // URL of the public listener
+	inFlight atomic.Int64  // deliveries on an open connection, not yet answered
+	unknown  atomic.Int64  // deliveries that no answer was read for
 	departed chan struct{} // has something soon after a delivery got its connection
 }
 
-func newFlood(o Options, base string, n *notes) *flood {
-	return &flood{
-		plan: plan{o}, base: base, notes: n, gate: newGate(),
-		departed: make(chan struct{}, 1),
+func newFlood(o Options, nodes []*node, notes *notes) *flood {
+	f := &flood{
+		plan: plan{o}, notes: notes, gate: newGate(),
 		client: &http.Client{
 			Timeout:       senderTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport:     &http.Transport{MaxIdleConnsPerHost: o.Senders * parallelCopies},
 		},
 	}
+	for _, n := range nodes {
+		f.targets = append(f.targets, &target{number: n.number, base: "http://" + n.public, departed: make(chan struct{}, 1)})
+	}
+	return f
 }
 
 // Pauses between two deliveries of one copy, and what ends its repeats: a
@@ -56,6 +66,8 @@ const (
 	pauseMax    = 25 * time.Millisecond
 	maxRefusals = 50
 	lateAfter   = 20 // events later
+	// shedFactor is how much longer a sender pauses that was told to come later.
+	shedFactor = 10
 )
 
 // run sends everything and returns when every sender has ended.
@@ -139,7 +151,11 @@ func (f *flood) repeat(ctx context.Context, e event, copyNumber int) {
 		if status >= 300 && status < 500 {
 			refusals++
 		}
-		if wait(ctx, pause(pauses)) != nil {
+		longer := time.Duration(1)
+		if status == http.StatusServiceUnavailable {
+			longer = shedFactor
+		}
+		if wait(ctx, longer*pause(pauses)) != nil {
 			return
 		}
 	}
@@ -167,12 +183,13 @@ func pause(d *rand.Rand) time.Duration {
 // connection, so that it certainly did not arrive and is not noted.
 func (f *flood) deliver(ctx context.Context, l letter) (status int, dialled bool) {
 	sum := sha256.Sum256(l.body)
+	to := f.targets[int(f.turn.Add(1))%len(f.targets)]
 	d := history.Delivery{
 		Source: l.source, Mode: l.mode, Key: l.key, Trust: hook.TrustSignature,
-		SHA: hex.EncodeToString(sum[:]), Valid: l.valid, Size: int64(len(l.body)), T0: time.Now(),
+		SHA: hex.EncodeToString(sum[:]), Valid: l.valid, Size: int64(len(l.body)), T0: time.Now(), Node: to.number,
 	}
 	var err error
-	d.Status, d.Answer, err = f.post(ctx, l, d.T0.Add(-l.age))
+	d.Status, d.Answer, err = f.post(ctx, to, l, d.T0.Add(-l.age))
 	d.T1 = time.Now()
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
@@ -180,7 +197,10 @@ func (f *flood) deliver(ctx context.Context, l letter) (status int, dialled bool
 		return 0, false
 	}
 	if d.Status == 0 {
-		f.unknown.Add(1)
+		to.unknown.Add(1)
+	}
+	if d.Status >= 200 && d.Status < 300 {
+		f.acked.Store(d.T1.UnixNano())
 	}
 	f.notes.add(d)
 	return d.Status, true
@@ -188,24 +208,24 @@ func (f *flood) deliver(ctx context.Context, l letter) (status int, dialled bool
 
 // post sends the letter and reads the answer. A status without an error has
 // been read; every other outcome is unknown.
-func (f *flood) post(ctx context.Context, l letter, stamped time.Time) (status int, answer string, err error) {
+func (f *flood) post(ctx context.Context, to *target, l letter, stamped time.Time) (status int, answer string, err error) {
 	var open atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		if !open.CompareAndSwap(false, true) {
 			return
 		}
-		f.inFlight.Add(1)
+		to.inFlight.Add(1)
 		select {
-		case f.departed <- struct{}{}:
+		case to.departed <- struct{}{}:
 		default:
 		}
 	}})
 	defer func() {
 		if open.Load() {
-			f.inFlight.Add(-1)
+			to.inFlight.Add(-1)
 		}
 	}()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.base+"/hooks/"+l.source, bytes.NewReader(l.body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.base+"/hooks/"+l.source, bytes.NewReader(l.body))
 	if err != nil {
 		return 0, "", err
 	}

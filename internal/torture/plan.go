@@ -84,7 +84,9 @@ func (p plan) event(number int) event {
 	} else if failing {
 		e.orders.Fail = 1 + d.IntN(3)
 	}
-	if percent(p.opt.SlowPercent) {
+	// What fails to the end need not be slow as well: it would only draw out
+	// the drain.
+	if percent(p.opt.SlowPercent) && !e.orders.Poison {
 		least, most := p.opt.SlowMin.Milliseconds(), p.opt.SlowMax.Milliseconds()
 		e.orders.SlowMS = least + d.Int64N(most-least+1)
 	}

@@ -69,11 +69,11 @@ func referenceMain(args []string) error {
 		return err
 	}
 	switch {
-	case args[0] == "serve":
+	case args[1] == "--child":
 		return r.serve()
 	case args[2] == "--history":
 		return r.exportHistory(os.Stdout)
-	case args[2] == "--effects":
+	case args[1] == "--effects":
 		enc := json.NewEncoder(os.Stdout)
 		for _, e := range r.effects {
 			if err := enc.Encode(e); err != nil {
@@ -148,7 +148,7 @@ func (r *reference) line(j *refJob, to hook.State, attempt int) *hook.HistoryLin
 	r.number++
 	return &hook.HistoryLine{
 		Kind: "transition", Order: r.number, Seq: j.Row.Seq, Source: j.Row.Source, Mode: j.Row.Mode, Key: j.Row.Key,
-		Handler: testHandler, Generation: 1, From: j.state, To: to, Attempt: attempt, At: &now,
+		Handler: handlerSingle, Generation: 1, From: j.state, To: to, Attempt: attempt, At: &now,
 	}
 }
 
@@ -240,7 +240,7 @@ func (r *reference) operatorDoor() http.Handler {
 		for _, j := range r.order {
 			states[j.state]++
 		}
-		json.NewEncoder(w).Encode(hook.Counts{Jobs: map[string]map[hook.State]int64{testHandler: states}})
+		json.NewEncoder(w).Encode(hook.Counts{Jobs: map[string]map[hook.State]int64{handlerSingle: states}})
 	})
 	return mux
 }
@@ -301,7 +301,7 @@ func (r *reference) exportHistory(w io.Writer) error {
 	for _, j := range r.order {
 		row := j.Row
 		row.State = j.state
-		row.Jobs = []hook.JobInfo{{Handler: testHandler, State: j.state, Generation: 1, Attempt: j.attempt}}
+		row.Jobs = []hook.JobInfo{{Handler: handlerSingle, State: j.state, Generation: 1, Attempt: j.attempt}}
 		if err := enc.Encode(row); err != nil {
 			return err
 		}
@@ -372,7 +372,7 @@ func (r *reference) finish(j *refJob, attempt int) {
 		r.write(commit{Line: r.line(j, to, attempt)})
 		return
 	}
-	effect := &history.Effect{Source: j.Row.Source, Mode: j.Row.Mode, Key: j.Row.Key, Handler: testHandler, Generation: 1, Attempt: attempt}
+	effect := &history.Effect{Source: j.Row.Source, Mode: j.Row.Mode, Key: j.Row.Key, Handler: handlerSingle, Generation: 1, Attempt: attempt}
 	if r.mutant == "effect_outside_tx" {
 		r.write(commit{Effect: effect})
 		r.mu.Unlock()

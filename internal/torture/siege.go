@@ -8,20 +8,23 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/internal/history"
+	"github.com/hookkeeper/hookkeeper/internal/wire"
 )
 
-// Times of a round: the server lives so long before it is hurt.
 const (
-	uptimeMin = 60 * time.Millisecond
-	uptimeMax = 500 * time.Millisecond
 	// patience is how long a fault waits for a delivery to be in flight.
 	patience = 100 * time.Millisecond
+	// cutWithin is how long an armed cut waits for a COMMIT: a node without
+	// deliveries still sweeps and beats.
+	cutWithin = 2 * time.Second
 	// Of so many kills one is timed from the start of the process instead of
 	// from its readiness, so that it may hit the recovery from the one before.
 	killsPerEarly = 8
+	// watchEvery is how often a calm siege looks whether all nodes live.
+	watchEvery = 20 * time.Millisecond
 )
 
-// siege hurts the server, round by round, while the load runs.
+// siege hurts the nodes, round by round, while the load runs.
 type siege struct {
 	*run
 	dice   *rand.Rand
@@ -30,8 +33,8 @@ type siege struct {
 	opened float64 // events that the gate has let pass
 }
 
-// besiege returns when the load is over and enough faults have landed, with the
-// server running.
+// besiege returns when the load is over and enough faults have landed, with all
+// nodes running.
 func (r *run) besiege(ctx context.Context, loaded <-chan struct{}) error {
 	s := &siege{run: r, loaded: loaded, dice: rand.New(rand.NewPCG(r.opt.Seed, 1<<63))}
 	if r.opt.Fault == history.FaultNone {
@@ -45,29 +48,48 @@ func (r *run) besiege(ctx context.Context, loaded <-chan struct{}) error {
 		}
 	}
 	r.flood.gate.raise(r.opt.Events)
-	for s.landed < 2*r.opt.Faults && !s.over() {
+	for s.landed < 2*r.opt.Faults && !s.over() && !s.database() {
 		if err := s.round(ctx); err != nil {
 			return err
 		}
 	}
-	if r.server.child == nil {
-		if err := s.resume(ctx, false); err != nil {
+	for _, n := range r.nodes {
+		if n.child != nil {
+			continue
+		}
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+	}
+	for _, n := range r.nodes {
+		if err := n.ready(ctx); err != nil {
 			return err
 		}
 	}
 	return s.watch(ctx)
 }
 
-// watch waits for the end of the load beside a server that must live.
+// database reports whether it is the database server that is hurt.
+func (s *siege) database() bool {
+	return s.opt.Fault == history.FaultDatabaseStop || s.opt.Fault == history.FaultDatabaseFreeze
+}
+
+// watch waits for the end of the load beside nodes that must live.
 func (s *siege) watch(ctx context.Context) error {
 	s.flood.gate.raise(s.opt.Events)
-	select {
-	case <-s.loaded:
-		return ctx.Err()
-	case <-s.server.child.ended:
-		return s.server.alive()
-	case <-ctx.Done():
-		return ctx.Err()
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-s.loaded:
+			return ctx.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+			if err := s.alive(); err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -80,22 +102,20 @@ func (s *siege) over() bool {
 	}
 }
 
-// round lets the server live for a while under its share of the load, then
-// hurts it.
+// round lets the nodes live for a while under their share of the load, then
+// hurts one.
 func (s *siege) round(ctx context.Context) error {
-	if s.server.child == nil {
-		early := s.opt.Fault == history.FaultKill && s.dice.IntN(killsPerEarly) == 0
-		if err := s.resume(ctx, early); err != nil {
-			return err
-		}
+	if err := s.resume(ctx); err != nil {
+		return err
 	}
 	if err := s.pace(ctx); err != nil {
 		return err
 	}
-	if s.opt.Fault != history.FaultStop {
-		s.server.scrape(ctx)
+	at := s.victim()
+	if s.opt.Fault == history.FaultKill || s.opt.Fault == history.FaultTerm {
+		s.nodes[at].scrape(ctx)
 	}
-	f, err := s.strike(ctx)
+	f, err := s.strike(ctx, s.nodes[at], s.flood.targets[at])
 	if err != nil {
 		return err
 	}
@@ -103,20 +123,49 @@ func (s *siege) round(ctx context.Context) error {
 		s.landed++
 	}
 	s.faults.add(f)
+	if s.opt.Progress != nil {
+		s.opt.Progress(min(s.landed, s.opt.Faults), s.opt.Faults)
+	}
 	return nil
 }
 
-func (s *siege) resume(ctx context.Context, early bool) error {
-	if err := s.server.start(ctx); err != nil || early {
-		return err
+// resume starts what is down. A node that is alone is waited for, but for an
+// early kill; of several one is enough.
+func (s *siege) resume(ctx context.Context) error {
+	var started, running *node
+	for _, n := range s.nodes {
+		if n.child != nil {
+			running = n
+			continue
+		}
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+		started = n
 	}
-	return s.server.ready(ctx)
+	early := len(s.nodes) == 1 && s.opt.Fault == history.FaultKill && s.dice.IntN(killsPerEarly) == 0
+	if started == nil || running != nil || early {
+		return nil
+	}
+	return started.ready(ctx)
+}
+
+// victim is a node that has a delivery in flight, if there is one.
+func (s *siege) victim() int {
+	first := s.dice.IntN(len(s.nodes))
+	for i := range s.nodes {
+		at := (first + i) % len(s.nodes)
+		if s.flood.targets[at].inFlight.Load() > 0 {
+			return at
+		}
+	}
+	return first
 }
 
 // pace opens the gate step by step, so that the load lasts until the last fault
 // and something is in flight at each.
 func (s *siege) pace(ctx context.Context) error {
-	uptime := uptimeMin + time.Duration(s.dice.Int64N(int64(uptimeMax-uptimeMin)))
+	uptime := s.opt.UptimeMin + time.Duration(s.dice.Int64N(int64(s.opt.UptimeMax-s.opt.UptimeMin)))
 	events := float64(s.opt.Events)
 	share := (events - s.opened) / float64(max(1, s.opt.Faults-s.landed)+1)
 	base, begin := s.opened, time.Now()
@@ -126,7 +175,7 @@ func (s *siege) pace(ctx context.Context) error {
 		s.opened = min(events, base+share*min(1, float64(passed)/float64(uptime)*0.8))
 		s.flood.gate.raise(int(s.opened))
 		if passed >= uptime || s.over() {
-			return s.server.alive()
+			return s.alive()
 		}
 		if err := wait(ctx, 5*time.Millisecond); err != nil {
 			return err
@@ -134,41 +183,47 @@ func (s *siege) pace(ctx context.Context) error {
 	}
 }
 
-// strike hurts the server once, if possible with a delivery in flight.
-func (s *siege) strike(ctx context.Context) (history.Fault, error) {
-	if err := s.aim(ctx); err != nil {
+// strike hurts a node or the database once, if possible with a delivery in
+// flight.
+func (s *siege) strike(ctx context.Context, n *node, t *target) (history.Fault, error) {
+	if err := s.aim(ctx, t); err != nil {
 		return history.Fault{}, err
 	}
-	n, unknown := int(s.flood.inFlight.Load()), s.flood.unknown.Load()
-	f := history.Fault{Kind: s.opt.Fault, At: time.Now(), InFlight: n, Landed: n > 0}
+	flying, unknown := int(t.inFlight.Load()), t.unknown.Load()
+	f := history.Fault{Kind: s.opt.Fault, At: time.Now(), InFlight: flying, Landed: flying > 0, Node: n.number}
 	var err error
 	switch s.opt.Fault {
 	case history.FaultKill:
-		s.server.kill()
+		n.kill()
 		// What was in flight may have been answered all the same: a kill
 		// counts only if it cut somebody off.
-		err = s.settle(ctx)
-		f.Landed = s.flood.unknown.Load() > unknown
+		err = s.settle(ctx, t)
+		f.Landed = t.unknown.Load() > unknown
 	case history.FaultStop:
-		err = s.freeze(ctx)
+		err = s.freeze(ctx, n)
 	case history.FaultTerm:
-		err = s.server.stop(ctx)
+		err = n.stop(ctx)
+	case history.FaultCut:
+		err = s.cut(ctx, &f)
+	case history.FaultDatabaseStop, history.FaultDatabaseFreeze:
+		f.Node = 0
+		return f, s.outage(ctx, &f)
 	}
 	f.Until = time.Now()
 	return f, err
 }
 
 // aim waits for a delivery to be in flight, and lets more events pass for it.
-func (s *siege) aim(ctx context.Context) error {
+func (s *siege) aim(ctx context.Context, t *target) error {
 	select {
-	case <-s.flood.departed: // an old one
+	case <-t.departed: // an old one
 	default:
 	}
-	for begin := time.Now(); s.flood.inFlight.Load() == 0 && time.Since(begin) < patience && !s.over(); {
+	for begin := time.Now(); t.inFlight.Load() == 0 && time.Since(begin) < patience && !s.over(); {
 		s.opened = min(float64(s.opt.Events), s.opened+1)
 		s.flood.gate.raise(int(s.opened))
 		select {
-		case <-s.flood.departed:
+		case <-t.departed:
 			return nil
 		case <-time.After(2 * time.Millisecond):
 		case <-ctx.Done():
@@ -178,9 +233,9 @@ func (s *siege) aim(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until the connections to a killed server have ended.
-func (s *siege) settle(ctx context.Context) error {
-	for begin := time.Now(); s.flood.inFlight.Load() > 0 && time.Since(begin) < patience; {
+// settle waits until the connections to a killed node have ended.
+func (s *siege) settle(ctx context.Context, t *target) error {
+	for begin := time.Now(); t.inFlight.Load() > 0 && time.Since(begin) < patience; {
 		if err := wait(ctx, time.Millisecond); err != nil {
 			return err
 		}
@@ -188,14 +243,35 @@ func (s *siege) settle(ctx context.Context) error {
 	return nil
 }
 
-// freeze stops the server for longer than its leases last.
-func (s *siege) freeze(ctx context.Context) error {
-	if err := signalGroup(s.server.child.cmd, signalFreeze); err != nil {
-		return fmt.Errorf("stop the server: %w", err)
+// freeze stops the node for longer than its leases last.
+func (s *siege) freeze(ctx context.Context, n *node) error {
+	if err := signalGroup(n.child.cmd, signalFreeze); err != nil {
+		return fmt.Errorf("stop the node: %w", err)
 	}
 	waited := wait(ctx, s.opt.Lease*3/2)
-	if err := signalGroup(s.server.child.cmd, signalThaw); err != nil && err != syscall.ESRCH {
-		return fmt.Errorf("let the server go on: %w", err)
+	if err := signalGroup(n.child.cmd, signalThaw); err != nil && err != syscall.ESRCH {
+		return fmt.Errorf("let the node go on: %w", err)
 	}
 	return waited
+}
+
+// cut breaks a node's connection to the database at its next COMMIT, in turn
+// before the server sees it and after.
+func (s *siege) cut(ctx context.Context, f *history.Fault) error {
+	at := max(0, f.Node-1)
+	proxy, kind := s.place.proxies[at], wire.Before
+	if s.landed%2 == 1 {
+		kind = wire.After
+	}
+	proxy.Arm(kind)
+	defer proxy.Arm(0)
+	select {
+	case made := <-proxy.Made():
+		f.Landed, f.Committed = true, made == wire.After
+	case <-time.After(cutWithin):
+		f.Landed = false
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }

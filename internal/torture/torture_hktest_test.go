@@ -4,12 +4,14 @@ package torture
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,22 +20,56 @@ import (
 
 // These tests hurt the real thing. They build it themselves and take minutes:
 //
-//	go test -tags hktest -run 'TestSurvives|TestMutantsAre|TestNeedsAre' -v ./internal/torture
+//	go test -tags hktest -run 'TestSurvives|TestNodes|TestWorkOf|TestMutantsAre|TestNeedsAre' -v ./internal/torture
 //
 // HK_TORTURE=full makes the kills those of scenario C1: 20,000 events and at
 // least 100 kills. HK_TORTURE_DIR keeps the files of every run there.
 // HK_TORTURE_SEED begins at another seed.
 
-// build makes the binary under test.
-func build(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "hookkeeper")
+// built makes the binary under test once, in a folder that closeShared removes.
+var built = sync.OnceValues(func() (path string, err error) {
+	dir, err := os.MkdirTemp("", "hookkeeper-torture-")
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "hookkeeper")
 	cmd := exec.Command("go", "build", "-tags", "hktest", "-o", path, "./cmd/hookkeeper")
 	cmd.Dir = filepath.Join("..", "..")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build ./cmd/hookkeeper with -tags hktest: %v\n%s", err, text)
+		err = fmt.Errorf("build ./cmd/hookkeeper with -tags hktest: %w\n%s", err, text)
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return path, nil
+})
+
+func build(t *testing.T) string {
+	t.Helper()
+	asked.binary.Store(true)
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
+}
+
+// asked says what there is for closeShared to end.
+var asked struct{ binary, cluster atomic.Bool }
+
+// closeShared ends and removes what the tests of this file and of PostgreSQL
+// share.
+func closeShared() error {
+	var all []error
+	if asked.binary.Load() {
+		if path, err := built(); err == nil {
+			all = append(all, os.RemoveAll(filepath.Dir(path)))
+		}
+	}
+	if asked.cluster.Load() {
+		if c, err := shared(); err == nil {
+			all = append(all, c.Close())
+		}
+	}
+	return errors.Join(all...)
 }
 
 func full() bool { return os.Getenv("HK_TORTURE") == "full" }
@@ -106,19 +142,12 @@ func TestSurvivesRestarts(t *testing.T) {
 	wantHeld(t, runReal(t, build(t), Options{Seed: firstSeed(t), Events: 800, Fault: history.FaultTerm, Faults: 10, NeedsPercent: 2}))
 }
 
-// maxRuns is how often a mutant may be missed: a fault hits where chance says.
-const maxRuns = 3
-
 func TestMutantsAreCaught(t *testing.T) {
 	kills := func(seed uint64) Options {
 		return Options{Seed: seed, Events: 1200, Fault: history.FaultKill, Faults: 20}
 	}
 	binary := build(t)
-	for _, m := range []struct {
-		mutant string
-		run    func(seed uint64) Options
-		as     []string // any of these
-	}{
+	for _, m := range []mutant{
 		{"ack_before_commit", kills, []string{"lost-ack"}},
 		{"check_then_insert", kills, []string{"duplicate-row", "effect-twice"}},
 		{"effect_outside_tx", kills, []string{"effect-twice", "unfinished-with-effect"}},
@@ -131,18 +160,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			return Options{Seed: seed, Events: 800, NeedsPercent: 10, Drain: 12 * time.Second, Waiting: time.Minute}
 		}, []string{"not-final"}},
 	} {
-		t.Run(m.mutant, func(t *testing.T) {
-			for seed := firstSeed(t); seed < firstSeed(t)+maxRuns; seed++ {
-				o := m.run(seed)
-				o.Mutant = m.mutant
-				r := runReal(t, binary, o)
-				if slices.ContainsFunc(m.as, func(name string) bool { return r.Found(name) > 0 }) {
-					return
-				}
-				t.Logf("seed %d: judged %s, found none of %v", seed, r.Verdict, m.as)
-			}
-			t.Errorf("not caught in %d runs", maxRuns)
-		})
+		t.Run(m.name, func(t *testing.T) { m.wantCaught(t, binary) })
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,12 +18,13 @@ import (
 	"github.com/hookkeeper/hookkeeper/internal/history"
 )
 
-// server is the hookkeeper under test: a child process that comes and goes over
-// one database.
-type server struct {
+// node is one hookkeeper under test: a child process that comes and goes over
+// the database of the run.
+type node struct {
+	number           int // from 1; 0 if it is the only one
 	binary           string
+	args             []string
 	env              []string
-	database         string // path
 	log              string // path
 	public, operator string // addresses
 	token            string
@@ -32,7 +34,7 @@ type server struct {
 	total history.Metrics // of the children that have ended
 }
 
-// child is one life of the server.
+// child is one life of a node.
 type child struct {
 	cmd     *exec.Cmd
 	ended   chan struct{}
@@ -46,38 +48,49 @@ const (
 	askWithin   = 500 * time.Millisecond // for one question to the operator listener
 )
 
-func newServer(o Options) (*server, error) {
-	s := &server{
-		binary: o.Binary, database: inDir(o.Dir, "hookkeeper.db"), log: inDir(o.Dir, "server.log"),
-		token:  fmt.Sprintf("%x", digest([]byte("operator"), fmt.Sprint(o.Seed))),
-		client: &http.Client{Timeout: askWithin, Transport: &http.Transport{DisableKeepAlives: true}},
-	}
-	var err error
-	if s.public, s.operator, err = twoAddresses(); err != nil {
+func newNodes(o *Options, p *place) ([]*node, error) {
+	addresses, err := freeAddresses(2 * o.Nodes)
+	if err != nil {
 		return nil, err
 	}
 	config := inDir(o.Dir, "hookkeeper.yaml")
 	if err := os.WriteFile(config, []byte(configText(o)), 0o600); err != nil {
 		return nil, err
 	}
-	s.env = append(s.env, baseEnv()...)
-	s.env = append(s.env,
-		"HOOKKEEPER_DATABASE=sqlite:"+s.database,
-		"HOOKKEEPER_LISTEN="+s.public,
-		"HOOKKEEPER_OPERATOR_LISTEN="+s.operator,
-		"HOOKKEEPER_OPERATOR_TOKEN="+s.token,
+	var all []*node
+	for i := range o.Nodes {
+		n := &node{
+			binary: o.Binary, args: o.Child, log: inDir(o.Dir, "server.log"),
+			public: addresses[2*i], operator: addresses[2*i+1],
+			token:  fmt.Sprintf("%x", digest([]byte("operator"), fmt.Sprint(o.Seed))),
+			client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		}
+		if o.Nodes > 1 {
+			n.number, n.log = i+1, inDir(o.Dir, fmt.Sprintf("server-%d.log", i+1))
+		}
+		n.environment(o, p.urls[i], config)
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+func (n *node) environment(o *Options, database, config string) {
+	n.env = append(baseEnv(),
+		"HOOKKEEPER_DATABASE="+database,
+		"HOOKKEEPER_LISTEN="+n.public,
+		"HOOKKEEPER_OPERATOR_LISTEN="+n.operator,
+		"HOOKKEEPER_OPERATOR_TOKEN="+n.token,
 		"HOOKKEEPER_CONFIG="+config,
 		secretEnv(sourceStripe)+"="+secretOf(sourceStripe, o.Seed),
 		secretEnv(sourcePartner)+"="+secretOf(sourcePartner, o.Seed),
 	)
-	s.env = append(s.env, o.Env...)
+	n.env = append(n.env, o.Env...)
 	if o.Mutant != "" {
-		s.env = append(s.env, "HK_MUTANT="+o.Mutant)
+		n.env = append(n.env, "HK_MUTANT="+o.Mutant)
 	}
 	if o.Failpoint != "" {
-		s.env = append(s.env, "HK_FAILPOINT="+o.Failpoint)
+		n.env = append(n.env, "HK_FAILPOINT="+o.Failpoint)
 	}
-	return s, nil
 }
 
 func secretEnv(source string) string { return "TORTURE_SECRET_" + strings.ToUpper(source) }
@@ -94,7 +107,7 @@ func baseEnv() []string {
 	return env
 }
 
-func configText(o Options) string {
+func configText(o *Options) string {
 	return fmt.Sprintf(`sources:
   %s:
     sender: stripe
@@ -115,9 +128,9 @@ work:
 		o.Lease, o.Limit, o.Slots, o.Attempts, o.Waiting)
 }
 
-// twoAddresses finds two free ports below those that the kernel gives to
-// clients: our own senders must not take a port while the server is away.
-func twoAddresses() (string, string, error) {
+// freeAddresses finds free ports below those that the kernel gives to clients:
+// our own senders must not take a port while the node is away.
+func freeAddresses(count int) ([]string, error) {
 	const lowest, highest = 20000, 32000
 	var found []string
 	at := lowest + rand.IntN(highest-lowest) // runs beside each other must not choose alike
@@ -132,67 +145,70 @@ func twoAddresses() (string, string, error) {
 			continue
 		}
 		l.Close()
-		if found = append(found, address); len(found) == 2 {
-			return found[0], found[1], nil
+		if found = append(found, address); len(found) == count {
+			return found, nil
 		}
 	}
-	return "", "", fmt.Errorf("no two free ports between %d and %d on loopback", lowest, highest)
+	return nil, fmt.Errorf("no %d free ports between %d and %d on loopback", count, lowest, highest)
 }
 
-// start begins a new life of the server. It does not wait for it to listen.
-func (s *server) start(ctx context.Context) error {
+// start begins a new life of the node. It does not wait for it to listen.
+func (n *node) start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the child has its own descriptor
-	cmd := exec.Command(s.binary, "serve")
-	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, log, log
+	cmd := exec.Command(n.binary, n.args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = n.env, log, log
 	isolate(cmd)
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the server: %w", err)
+		return fmt.Errorf("start the node: %w", err)
 	}
 	c := &child{cmd: cmd, ended: make(chan struct{})}
 	go func() {
 		c.err = cmd.Wait()
 		close(c.ended)
 	}()
-	s.child = c
+	n.child = c
 	return nil
 }
 
-// ready waits until the server answers that it can record.
-func (s *server) ready(ctx context.Context) error {
+// ready waits until the node answers that it can record.
+func (n *node) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	for {
-		if status, _ := s.ask(ctx, "http://"+s.public+"/readyz"); status == http.StatusOK {
+		if status, _ := n.ask(ctx, "http://"+n.public+"/readyz"); status == http.StatusOK {
 			return nil
 		}
-		if err := s.alive(); err != nil {
+		if err := n.alive(); err != nil {
 			return err
 		}
 		if wait(ctx, 3*time.Millisecond) != nil {
-			return fmt.Errorf("the server was not ready within %s; its last lines:\n%s", startWithin, s.lastLines())
+			return fmt.Errorf("the node was not ready within %s; its last lines:\n%s", startWithin, n.lastLines())
 		}
 	}
 }
 
-// alive says why the server has ended by itself, which it never may.
-func (s *server) alive() error {
+// alive says why the node has ended by itself, which it never may.
+func (n *node) alive() error {
+	if n.child == nil {
+		return nil
+	}
 	select {
-	case <-s.child.ended:
-		return fmt.Errorf("the server ended by itself: %v; its last lines:\n%s", s.child.err, s.lastLines())
+	case <-n.child.ended:
+		return fmt.Errorf("the node ended by itself: %v; its last lines:\n%s", n.child.err, n.lastLines())
 	default:
 		return nil
 	}
 }
 
-func (s *server) lastLines() string {
-	text, err := os.ReadFile(s.log)
+func (n *node) lastLines() string {
+	text, err := os.ReadFile(n.log)
 	if err != nil {
 		return err.Error()
 	}
@@ -200,64 +216,72 @@ func (s *server) lastLines() string {
 }
 
 // kill ends the present life with its process group, if there is one.
-func (s *server) kill() {
-	if s.child == nil {
+func (n *node) kill() {
+	if n.child == nil {
 		return
 	}
 	// ESRCH only says that it has ended already.
-	_ = signalGroup(s.child.cmd, syscall.SIGKILL)
-	<-s.child.ended
-	s.buried()
+	_ = signalGroup(n.child.cmd, syscall.SIGKILL)
+	<-n.child.ended
+	n.buried()
 }
 
-// stop asks the server to drain and waits for its end.
-func (s *server) stop(ctx context.Context) error {
-	if err := signalGroup(s.child.cmd, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("ask the server to end: %w", err)
+// stop asks the node to drain and waits for its end.
+func (n *node) stop(ctx context.Context) error {
+	if err := signalGroup(n.child.cmd, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("ask the node to end: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, endWithin)
 	defer cancel()
 	select {
-	case <-s.child.ended:
-		err := s.child.err
-		s.buried()
+	case <-n.child.ended:
+		err := n.child.err
+		n.buried()
 		if err != nil {
-			return fmt.Errorf("the server ended badly after SIGTERM: %w; its last lines:\n%s", err, s.lastLines())
+			return fmt.Errorf("the node ended badly after SIGTERM: %w; its last lines:\n%s", err, n.lastLines())
 		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("the server did not end within %s of SIGTERM", endWithin)
+		return fmt.Errorf("the node did not end within %s of SIGTERM", endWithin)
 	}
 }
 
 // buried adds what the ended child told to the totals.
-func (s *server) buried() {
-	s.total = sum(s.total, s.child.scraped)
-	s.child = nil
+func (n *node) buried() {
+	n.total = sum(n.total, n.child.scraped)
+	n.child = nil
 }
 
-func (s *server) metrics() history.Metrics {
-	if s.child != nil {
-		return sum(s.total, s.child.scraped)
+func (n *node) metrics() history.Metrics {
+	if n.child != nil {
+		return sum(n.total, n.child.scraped)
 	}
-	return s.total
+	return n.total
 }
 
 func sum(a, b history.Metrics) history.Metrics {
 	a.StaleFinishes += b.StaleFinishes
 	a.LeasesTakenOver += b.LeasesTakenOver
 	a.LedgerImbalance = max(a.LedgerImbalance, b.LedgerImbalance)
+	a.RefusedConnections += b.RefusedConnections
 	return a
 }
 
-// ask puts one question to the server; status 0 means that it did not answer.
-func (s *server) ask(ctx context.Context, url string) (status int, text []byte) {
+// ask puts one question to the node; status 0 means that it did not answer.
+func (n *node) ask(ctx context.Context, url string) (status int, text []byte) {
+	return n.askFor(ctx, url, askWithin)
+}
+
+// askFor is ask with more patience.
+func (n *node) askFor(ctx context.Context, url string, within time.Duration) (status int, text []byte) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, nil
 	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
-	resp, err := s.client.Do(req)
+	req.Header.Set("Authorization", "Bearer "+n.token)
+	resp, err := n.client.Do(req)
 	if err != nil {
 		return 0, nil
 	}
@@ -270,17 +294,16 @@ func (s *server) ask(ctx context.Context, url string) (status int, text []byte) 
 
 // command runs the binary for an export, without mutant or failpoint, into a
 // file.
-func (s *server) command(ctx context.Context, path string, args ...string) (err error) {
+func (n *node) command(ctx context.Context, path, database string, args ...string) (err error) {
 	out, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	args = append(args, "--database", "sqlite:"+s.database)
-	cmd := exec.CommandContext(ctx, s.binary, args...)
+	cmd := exec.CommandContext(ctx, n.binary, append(slices.Clone(args), "--database", database)...)
 	var complaint strings.Builder
 	cmd.Stdout, cmd.Stderr = out, &complaint
-	for _, v := range s.env {
+	for _, v := range n.env {
 		if !strings.HasPrefix(v, "HK_MUTANT=") && !strings.HasPrefix(v, "HK_FAILPOINT=") {
 			cmd.Env = append(cmd.Env, v)
 		}

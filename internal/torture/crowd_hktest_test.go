@@ -1,0 +1,232 @@
+//go:build hktest
+
+package torture
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/internal/history"
+)
+
+// begun starts the nodes of a run whose load a test makes by itself.
+func begun(t *testing.T, o Options, prepare func(*run)) *run {
+	t.Helper()
+	o.Binary, o.Dir = build(t), runDir(t, o.Seed)
+	o, err := onPostgres(t, o).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRun(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.each((*node).kill)
+		if err := r.place.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	prepare(r)
+	for _, n := range r.nodes {
+		if err := n.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range r.nodes {
+		if err := n.ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// ended drains and stops the nodes and has the history judged.
+func ended(t *testing.T, r *run) history.Report {
+	t.Helper()
+	if err := r.drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range r.nodes {
+		n.scrape(t.Context())
+		if err := n.stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.export(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Judge(r.opt.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range report.Violations {
+		t.Errorf("%s %s: %d: %q", v.Invariant, v.Name, v.Count, v.Samples)
+	}
+	return report
+}
+
+// One event five hundred times at one instant, over three nodes.
+func TestACrowdAtThreeNodesIsOneEvent(t *testing.T) {
+	const copies = 500
+	r := begun(t, Options{Events: 1, Senders: copies / parallelCopies}, func(*run) {})
+	e := r.flood.plan.event(1)
+	e.orders = orders{}
+	letter := r.flood.genuine(e)
+	statuses := map[int]int{}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	barrier := make(chan struct{})
+	for range copies {
+		group.Go(func() {
+			<-barrier
+			status, _ := r.flood.deliver(t.Context(), letter)
+			mu.Lock()
+			statuses[status]++
+			mu.Unlock()
+		})
+	}
+	close(barrier)
+	group.Wait()
+	if statuses[http.StatusOK] != copies {
+		t.Errorf("the copies are answered %v, want 200 for all", statuses)
+	}
+	report := ended(t, r)
+	if c := report.Counts; c.Events != 1 || c.Effects != 1 || c.Duplicates != copies-1 {
+		t.Errorf("%d rows, %d effects, %d duplicates, want 1, 1, %d", c.Events, c.Effects, c.Duplicates, copies-1)
+	}
+	if report.Metrics.Deadlocks != 0 {
+		t.Errorf("%d deadlocks in the server's log", report.Metrics.Deadlocks)
+	}
+}
+
+// cursorRun is three receivers, of which one commits late, and a reader.
+func cursorRun(t *testing.T, mutant string) (missed, events int) {
+	t.Helper()
+	events = 10_000
+	o := Options{Events: events, Senders: 24, Mutant: mutant,
+		Child: []string{"torture", "--child", "--role", "receive", "--role", "operate"}}
+	r := begun(t, o, func(r *run) {
+		late := r.nodes[len(r.nodes)-1]
+		late.env = append(late.env, "HK_FAILPOINT=before-commit:sleep=60ms")
+	})
+	r.flood.gate.raise(events)
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		r.flood.run(t.Context())
+	}()
+	seen, err := r.nodes[0].follow(t.Context(), loaded)
+	<-loaded
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range events {
+		e := r.flood.plan.event(n)
+		if !seen[e.source+"/"+e.key] {
+			missed++
+			if missed < 10 {
+				t.Log(n)
+			}
+		}
+	}
+	r.each(func(n *node) {
+		if err := n.alive(); err != nil {
+			t.Error(err)
+		}
+	})
+	return missed, events
+}
+
+// quietFor is longer than any transaction that may hold a cursor back.
+const quietFor = 3 * time.Second
+
+// follow reads a feed until it stays empty after the load has ended, and gives
+// what it has shown.
+func (n *node) follow(ctx context.Context, loaded <-chan struct{}) (map[string]bool, error) {
+	seen := map[string]bool{}
+	quiet := time.Now() // since when nothing has come
+	client := &http.Client{Timeout: 10 * time.Second}
+	feed := "http://" + n.operator + "/api/v1/feeds/torture"
+	for last := false; ; {
+		select {
+		case <-loaded:
+			last = true
+		default:
+		}
+		var page struct {
+			Events []struct{ ID, Source, Key string }
+		}
+		if err := n.order(ctx, client, http.MethodGet, feed+"?limit=100&since=2000-01-01T00:00:00Z", nil, &page); err != nil {
+			return nil, err
+		}
+		for _, e := range page.Events {
+			seen[e.Source+"/"+e.Key] = true
+		}
+		if len(page.Events) > 0 {
+			quiet = time.Now()
+			through := map[string]string{"through": page.Events[len(page.Events)-1].ID}
+			if err := n.order(ctx, client, http.MethodPost, feed+"/advance", through, nil); err != nil {
+				return nil, err
+			}
+		} else if last && time.Since(quiet) > quietFor {
+			return seen, nil
+		} else if err := wait(ctx, 5*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (n *node) order(ctx context.Context, client *http.Client, method, url string, body, into any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+n.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: answered %d", method, url, resp.StatusCode)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+func TestACursorSkipsNothing(t *testing.T) {
+	if missed, of := cursorRun(t, ""); missed > 0 {
+		t.Errorf("%d of %d events were skipped", missed, of)
+	}
+}
+
+// A cursor that does not stop before transactions that are still open skips what
+// they write.
+func TestACursorPastOpenTransactionsIsCaught(t *testing.T) {
+	if os.Getenv("HK_SELFTEST") == "" && !full() {
+		t.Skip("make torture-selftest runs it")
+	}
+	missed, of := cursorRun(t, "cursor_past_open")
+	t.Logf("caught: %d of %d events were skipped", missed, of)
+	if missed == 0 {
+		t.Error("not caught")
+	}
+}

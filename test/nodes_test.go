@@ -1,0 +1,79 @@
+//go:build hktest
+
+package test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/internal/pgtest"
+)
+
+// Two nodes of an older configuration receive while a new one begins to work a
+// route that they do not have: what comes from then on has its job, also while
+// the receivers have not heard of it.
+func TestNoEventLacksTheJobOfANewRoute(t *testing.T) {
+	url := pgtest.Empty(t)
+	receivers := []*server{
+		start(t, options{release: true, url: url, flags: []string{"--role", "receive"}}),
+		start(t, options{release: true, url: url, flags: []string{"--role", "receive"}}),
+	}
+	stop := make(chan struct{})
+	begun := make(chan struct{})
+	ids := make([][]string, len(receivers))
+	var senders sync.WaitGroup
+	for i, s := range receivers {
+		senders.Go(func() {
+			for n := 0; ; n++ {
+				if n == 50 && i == 0 {
+					close(begun)
+				}
+				key := fmt.Sprintf("evt_%d_%d", i, n)
+				a := s.send(stripe(stripeEvent(key, "pi_"+key, "")))
+				if a.err != nil || a.code != 200 {
+					t.Errorf("%s is answered %v", key, a)
+				}
+				ids[i] = append(ids[i], a.Event)
+				select {
+				case <-stop:
+					return
+				case <-time.After(5 * time.Millisecond):
+				}
+			}
+		})
+	}
+	<-begun
+	worker := start(t, options{release: true, url: url, flags: []string{"--role", "work", "--role", "operate"},
+		work: fast + "\nhandlers: {log: {events: [\"*:*\"]}}"})
+	since := time.Now()
+	<-time.After(8 * time.Second) // the receivers hear of the route within five seconds
+	close(stop)
+	senders.Wait()
+
+	lacking := func() (lack, earlier int) {
+		for _, e := range worker.events(t) {
+			switch {
+			case len(e.Jobs) == 1 && e.Jobs[0].Handler == "log" && e.State == "done":
+			case e.ReceivedAt.Before(since):
+				earlier++
+			default:
+				lack++
+			}
+		}
+		return lack, earlier
+	}
+	eventually(t, 30*time.Second, "every event since the route has its job", func() bool {
+		lack, _ := lacking()
+		return lack == 0
+	})
+	sent := len(slices.Concat(ids...))
+	if n := len(worker.events(t)); n != sent {
+		t.Errorf("%d events are listed, %d were acknowledged", n, sent)
+	}
+	if _, earlier := lacking(); earlier == 0 || earlier == sent {
+		t.Errorf("of %d events %d came before the route: the test shows nothing", sent, earlier)
+	}
+}
