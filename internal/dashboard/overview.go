@@ -80,14 +80,22 @@ func (a *api) listNodes(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+	list = append(list, aliveOnes(nodes)...)
+	answer(w, map[string]any{"nodes": list})
+}
+
+// aliveOnes says of each node whether it gave a sign of life of late, by the
+// clock of the store.
+func aliveOnes(nodes []hook.NodeInfo) []nodeAnswer {
 	var newest time.Time
 	for _, n := range nodes {
 		if n.SeenAt.After(newest) {
 			newest = n.SeenAt
 		}
 	}
+	var list []nodeAnswer
 	for _, n := range nodes {
 		list = append(list, nodeAnswer{n.Name, n.Roles, n.StartedAt, n.SeenAt, newest.Sub(n.SeenAt) < aliveFor})
 	}
-	answer(w, map[string]any{"nodes": list})
+	return list
 }
