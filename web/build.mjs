@@ -18,6 +18,7 @@ const bundles = [
   ['checkout/embed.ts', '../toss/assets/element.js', inside],
   ['checkout/receipt.ts', '../toss/assets/receipt.js'],
   ['sandbox/sdk.ts', '../tosstest/assets/sdk.js'],
+  ['dashboard/page.ts', '../internal/dashboard/assets/dashboard.js'],
 ];
 
 for (const [entry, outfile, mangleProps] of bundles) {

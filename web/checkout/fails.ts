@@ -1,45 +1,34 @@
 // What an error means for the page. Codes of the SDK, of its loader and of our
 // own server; a code that nobody listed is worth another try.
-import type { Fail, FailKind } from './states';
+import type { Fail } from './states';
 
-const user =
-  'USER_CANCEL PAY_PROCESS_CANCELED NOT_SELECTED_PAYMENT_METHOD NEED_AGREEMENT_WITH_REQUIRED_TERMS ' +
-  'NEED_CARD_PAYMENT_DETAIL NEED_REFUND_ACCOUNT_DETAIL EXCEED_DEPOSIT_AMOUNT_LIMIT EXCEED_MAX_DUE_DATE ' +
-  'UNSUPPORTED_TEST_PHASE_PAYMENT_METHOD CUSTOM_PAYMENT_METHOD_UNABLE_TO_PAY PROVIDER_STATUS_UNHEALTHY';
+/** The buyer's own doing: the widget and the order stay as they are. */
+const user = new RegExp(
+  '^(USER_CANCEL|PAY_PROCESS_CANCELED|NOT_SELECTED_PAYMENT_METHOD' +
+    '|NEED_(AGREEMENT_WITH_REQUIRED_TERMS|CARD_PAYMENT_DETAIL|REFUND_ACCOUNT_DETAIL)' +
+    '|EXCEED_(DEPOSIT_AMOUNT_LIMIT|MAX_DUE_DATE)|UNSUPPORTED_TEST_PHASE_PAYMENT_METHOD' +
+    '|CUSTOM_PAYMENT_METHOD_UNABLE_TO_PAY|PROVIDER_STATUS_UNHEALTHY)$',
+);
 
-const config =
-  'INVALID_CLIENT_KEY INVALID_CUSTOMER_KEY INSECURE_KEY_USAGE NOT_SUPPORTED_API_INDIVIDUAL_KEY NOT_SUPPORTED_WIDGET_KEY ' +
-  'UNAUTHORIZED_KEY NOT_REGISTERED_PAYMENT_WIDGET INVALID_VARIANT_KEY INVALID_SELECTOR INVALID_PARAMETER INVALID_PARAMETERS ' +
-  'INVALID_METADATA INVALID_AMOUNT_VALUE INVALID_AMOUNT_CURRENCY BELOW_ZERO_AMOUNT NOT_SETUP_AMOUNT ' +
-  'INCORRECT_SUCCESS_URL_FORMAT INCORRECT_FAIL_URL_FORMAT V1_METHOD_NOT_SUPPORTED WIDGETS_SDK_INITIALIZE_CONFLICT ' +
-  'NOT_SUPPORTED_PROMISE CSP_BLOCKED NAMESPACE_CLOBBERED FRAMED';
+/** No further try can help: somebody has to change a setting. */
+const config = new RegExp(
+  '^(INVALID_(CLIENT_KEY|CUSTOMER_KEY|VARIANT_KEY|SELECTOR|PARAMETERS?|METADATA|AMOUNT_(VALUE|CURRENCY))' +
+    '|INSECURE_KEY_USAGE|NOT_(SUPPORTED_(API_INDIVIDUAL_KEY|WIDGET_KEY|PROMISE)|REGISTERED_PAYMENT_WIDGET|SETUP_AMOUNT)' +
+    '|UNAUTHORIZED_KEY|BELOW_ZERO_AMOUNT|INCORRECT_(SUCCESS|FAIL)_URL_FORMAT|V1_METHOD_NOT_SUPPORTED' +
+    '|WIDGETS_SDK_INITIALIZE_CONFLICT|CSP_BLOCKED|NAMESPACE_CLOBBERED|FRAMED)$',
+);
 
-const blocked = 'SOLD_OUT ALREADY_APPLIED CLOSED PRICE_CHANGED AWAITING_DEPOSIT';
-
-const kinds = new Map<string, FailKind>();
-for (const [kind, codes] of [['user', user], ['config', config], ['blocked', blocked]] as const) {
-  for (const code of codes.split(' ')) kinds.set(code, kind);
-}
+/** Decided by our server: there is a text and a way on. */
+const blocked = /^(SOLD_OUT|ALREADY_APPLIED|CLOSED|PRICE_CHANGED|AWAITING_DEPOSIT)$/;
 
 /** The failure that a code stands for. */
-export function failOf(code: string, data?: Readonly<Record<string, unknown>>): Fail {
-  const kind = kinds.get(code) ?? 'transient';
-  return data ? { kind, code, data } : { kind, code };
+export function failOf(code: string, data: Fail['data'] = {}): Fail {
+  const kind = user.test(code) ? 'user' : config.test(code) ? 'config' : blocked.test(code) ? 'blocked' : 'transient';
+  return { kind, code, data };
 }
 
-/** The failure behind anything that was thrown: the SDK's errors have a code, its loader's a name. */
+/** The failure behind anything that was thrown, by us too: the SDK's errors have a code, its loader's a name. */
 export function failFrom(error: unknown): Fail {
-  const e = (error ?? {}) as { code?: unknown; name?: unknown; fail?: Fail };
-  if (e.fail) return e.fail;
-  return failOf(String(e.code ?? e.name ?? 'UNKNOWN'));
-}
-
-/** An error of ours on its way to failFrom. */
-export class Refusal extends Error {
-  readonly fail: Fail;
-  constructor(code: string, data?: Readonly<Record<string, unknown>>) {
-    super(code);
-    this.name = 'Refusal';
-    this.fail = failOf(code, data);
-  }
+  const e = (error || {}) as Partial<Fail> & { name?: string };
+  return failOf(e.code || e.name || 'UNKNOWN', e.data);
 }

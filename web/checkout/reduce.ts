@@ -9,168 +9,146 @@ import {
   type Event,
   type Fail,
   type Order,
+  type Phase,
   type Reason,
   type ScriptMode,
   type State,
 } from './states';
 
 type Step = readonly [State, readonly Effect[]];
+type On<T extends Event['type']> = (s: State, e: Extract<Event, { type: T }>, c: Config) => Step | false;
+type Table = { readonly [T in Event['type']]?: On<T> };
 
 /** One step. An event that means nothing here, or belongs to an older attempt, returns the identical state and no effects. */
 export function reduce(s: State, e: Event, c: Config): Step {
-  if ('gen' in e && e.gen !== s.gen) return [s, []];
-  switch (e.type) {
-    case 'START':
-      return s.phase === 'idle' ? begin(s, 'start', 0, 'keep', c) : [s, []];
-    case 'ORDER':
-      // At once, also before the script is there: whoever forgets this id cannot supersede it.
-      return s.phase === 'loading' ? [{ ...s, order: e.order }, []] : [s, []];
-    case 'LOADED':
-      if (s.phase !== 'loading' || !s.order) return [s, []];
-      return [{ ...s, phase: 'rendering' }, [timer('watchdog', s.gen, c.watchdog('rendering'))]];
-    case 'RENDERED':
-      if (s.phase !== 'rendering') return [s, []];
-      return [{ ...s, phase: 'ready', readyAt: e.now, manual: 0 }, [{ type: 'cancelTimers' }]];
-    case 'ATTEMPT_FAIL':
-      return s.phase === 'loading' || s.phase === 'rendering' ? attemptFailed(s, e.fail, c) : [s, []];
-    case 'WATCHDOG':
-      if (s.phase !== 'loading' && s.phase !== 'rendering') return [s, []];
-      return attemptFailed(s, { kind: 'transient', code: 'WATCHDOG_TIMEOUT' }, c);
-    case 'RETRY_TIMER':
-      return s.phase === 'retryWait' ? begin(s, s.reason, s.retryCount, s.next, c) : [s, []];
-    case 'PAY_CLICK':
-      // Decided here and not after an await: a double click cannot pass.
-      if (s.phase !== 'ready' || !s.order) return [s, []];
-      return [{ ...s, phase: 'preparing', fail: null }, [{ type: 'prepare', gen: s.gen, order: s.order }]];
-    case 'PREPARED':
-      return s.phase === 'preparing' ? prepared(s, e.order) : [s, []];
-    case 'PREPARE_FAIL':
-      return s.phase === 'preparing' ? prepareFailed(s, e.fail, c) : [s, []];
-    case 'PAY_REJECT':
-      return s.phase === 'paying' ? payRejected(s, e.fail, e.now, c) : [s, []];
-    default:
-      return fromOutside(s, e, c);
-  }
+  const on = (phases[s.phase] || anywhere)[e.type] || anywhere[e.type];
+  const stale = 'gen' in e && e.gen !== s.gen;
+  return (!stale && on && (on as On<Event['type']>)(s, e as never, c)) || [s, []];
 }
 
-/** What the buyer, the network, the browser and other tabs do to the page. */
-function fromOutside(s: State, e: Event, c: Config): Step {
-  switch (e.type) {
-    case 'MANUAL_RETRY':
-      return manualRetry(s, c);
-    case 'OFFLINE':
-      if (!working(s.phase) && s.phase !== 'failed') return [s, []];
-      return [
-        { ...s, phase: 'offline', gen: s.gen + 1, autoFrom: s.phase, fail: null },
-        [{ type: 'cancelTimers' }, { type: 'teardown', gen: s.gen }],
-      ];
-    case 'ONLINE': {
-      if (s.phase !== 'offline') return [s, []];
-      const n = s.autoFrom === 'failed' ? 0 : Math.max(0, s.retryCount - 1); // the interrupted one is not spent
-      return begin({ ...s, autoFrom: null }, 'offline', n, 'freshUrl', c);
-    }
-    case 'RESTORED':
-      if (s.phase === 'idle' || terminal(s.phase)) return [s, []];
-      return begin({ ...s, clean: false, autoFrom: null }, 'restored', 0, 'reload', c, true);
-    case 'OTHER_TAB':
-      if (e.busy && (s.phase === 'ready' || s.phase === 'preparing')) {
-        return [{ ...s, phase: 'elsewhere', fail: null, asked: true, clean: false }, []];
-      }
-      if (e.busy) return s.asked && !s.clean ? [s, []] : [{ ...s, asked: true, clean: false }, []];
-      return s.phase === 'elsewhere' ? begin(s, 'elsewhere', 0, 'keep', c, true) : [s, []];
-    case 'UNCHARGED':
-      return s.clean === e.clean ? [s, []] : [{ ...s, clean: e.clean, asked: s.asked || !e.clean }, []];
-    case 'REMOTE_PAID':
-      return s.phase === 'done' ? [s, []] : paid(s, e.url ?? null);
-    default:
-      return [s, []];
-  }
-}
+const to = (s: State, change: Partial<State>, ...effects: Effect[]): Step => [{ ...s, ...change }, effects];
+
+/** The same where an attempt ends with it. */
+const end = (s: State, change: Partial<State>, ...effects: Effect[]): Step =>
+  to(s, change, { type: 'cancelTimers' }, { type: 'teardown', gen: s.gen }, ...effects);
+
+const watchdog = (gen: number, phase: 'loading' | 'rendering', c: Config): Effect => ({ type: 'timer', id: 'watchdog', gen, ms: c.watchdog(phase) });
+
+/** What the attempt, the server and the buyer's click do, phase by phase. */
+const phases: { readonly [P in Phase]?: Table } = {
+  idle: {
+    START: (s, _, c) => begin(s, 'start', 0, 'keep', c),
+  },
+  loading: {
+    // At once, also before the script is there: whoever forgets this id cannot supersede it.
+    ORDER: (s, { order }) => to(s, { order }),
+    LOADED: (s, _, c) => !!s.order && to(s, { phase: 'rendering' }, watchdog(s.gen, 'rendering', c)),
+    // A failure of our own order says nothing about the script.
+    ATTEMPT_FAIL: (s, { fail }, c) => failed(s, fail, fail.code === 'ORDER_FAILED' ? 'keep' : 'reload', 'load', c),
+    WATCHDOG: (s, _, c) => failed(s, hung, 'freshUrl', 'load', c),
+  },
+  rendering: {
+    RENDERED: (s, { now }) => to(s, { phase: 'ready', readyAt: now, manual: 0 }, { type: 'cancelTimers' }),
+    ATTEMPT_FAIL: (s, { fail }, c) => rejected(s, fail, 'render', c),
+    WATCHDOG: (s, _, c) => failed(s, hung, 'reload', 'render', c),
+  },
+  ready: {
+    // Decided here and not after an await: a double click cannot pass.
+    PAY_CLICK: (s) => !!s.order && to(s, { phase: 'preparing', fail: null }, { type: 'prepare', gen: s.gen, order: s.order }),
+  },
+  preparing: {
+    PREPARED: (s, { order }) => prepared(s, order),
+    PREPARE_FAIL(s, { fail }, c) {
+      // Each new order needs a click, so this cannot loop.
+      if (/^ORDER_(SUPERSEDED|EXPIRED)$/.test(fail.code)) return begin(s, 'expired', s.retryCount, 'keep', c);
+      return decided(s, fail) || to(s, { phase: 'ready', fail });
+    },
+  },
+  paying: {
+    PAY_REJECT(s, { fail, now }, c) {
+      if (fail.kind === 'user') return to(s, { phase: 'ready', fail }, { type: 'checkState' });
+      // Only the widget is built anew; the buyer presses again. The window never opens by itself.
+      return rejected(now - s.readyAt < c.stableMs ? s : { ...s, retryCount: 0, rejections: 0 }, fail, 'request', c);
+    },
+  },
+  retryWait: {
+    RETRY_TIMER: (s, _, c) => begin(s, s.reason, s.retryCount, s.next, c),
+  },
+  offline: {
+    ONLINE: (s, _, c) => begin(s, 'offline', s.retryCount, 'freshUrl', c),
+  },
+};
+
+const stoppable = ({ phase }: State): boolean => working(phase) || phase === 'failed';
+
+/** What the buyer, the network, the browser and other tabs do, in any phase. */
+const anywhere: Table = {
+  MANUAL_RETRY(s, _, c) {
+    if (!stoppable(s) && s.phase !== 'paying') return false;
+    return s.manual ? [s, [{ type: 'reloadPage' }]] : begin({ ...s, manual: 1 }, 'manual', 0, 'freshUrl', c, s.asked);
+  },
+  OFFLINE(s) {
+    const retryCount = s.phase === 'failed' ? 0 : Math.max(0, s.retryCount - 1); // the interrupted retry is not spent
+    return stoppable(s) && end(s, { phase: 'offline', gen: s.gen + 1, retryCount, fail: null });
+  },
+  RESTORED: (s, _, c) => s.phase !== 'idle' && !terminal(s.phase) && begin({ ...s, clean: false }, 'restored', 0, 'reload', c, true),
+  OTHER_TAB(s, { busy }, c) {
+    if (!busy) return s.phase === 'elsewhere' && begin(s, 'elsewhere', 0, 'keep', c, true);
+    const away = s.phase === 'ready' || s.phase === 'preparing';
+    return to(s, { asked: true, clean: false, ...(away ? { phase: 'elsewhere', fail: null } : {}) });
+  },
+  UNCHARGED: (s, { clean }) => to(s, { clean, asked: s.asked || !clean }),
+  REMOTE_PAID: (s, { url }) => s.phase !== 'done' && paid(s, url),
+};
 
 /** A new attempt: everything of the old one is stopped, its order is named so that the server can replace it. */
 function begin(s: State, reason: Reason, retryCount: number, script: ScriptMode, c: Config, check = false): Step {
   const gen = s.gen + 1;
-  const rejections = retryCount === 0 ? 0 : s.rejections;
-  const effects: Effect[] = [{ type: 'cancelTimers' }];
-  if (s.gen > 0) effects.push({ type: 'teardown', gen: s.gen });
-  if (check) effects.push({ type: 'checkState' });
-  effects.push(
-    { type: 'attempt', gen, reason, supersedes: s.order ? s.order.orderId : null, script },
-    timer('watchdog', gen, c.watchdog('loading')),
+  return end(
+    s,
+    { phase: 'loading', gen, retryCount, rejections: retryCount && s.rejections, fail: null, readyAt: 0 },
+    ...(check ? [{ type: 'checkState' } as const] : []),
+    { type: 'attempt', gen, reason, supersedes: s.order && s.order.orderId, script },
+    watchdog(gen, 'loading', c),
   );
-  return [{ ...s, phase: 'loading', gen, retryCount, rejections, reason, next: script, fail: null, readyAt: 0 }, effects];
 }
 
-function attemptFailed(s: State, fail: Fail, c: Config): Step {
-  if (fail.kind === 'blocked') return stop(s, 'blocked', fail);
-  if (fail.code === 'CHECKOUT_PAID') return paid(s, receiptOf(fail));
-  if (fail.kind === 'config') return stop(s, 'fatal', fail);
-  const hung = fail.code === 'WATCHDOG_TIMEOUT';
-  if (s.phase === 'loading') {
-    // A failure of our own order says nothing about the script.
-    return again(s, fail, hung ? 'freshUrl' : fail.code === 'ORDER_FAILED' ? 'keep' : 'reload', 'load', c);
-  }
-  return again(rejected(s, !hung), fail, hung || s.rejections > 0 || stuck(fail) ? 'reload' : 'keep', 'render', c);
-}
+const hung: Fail = { kind: 'transient', code: 'WATCHDOG_TIMEOUT' };
 
-function payRejected(s: State, fail: Fail, now: number, c: Config): Step {
-  if (fail.kind === 'user') return [{ ...s, phase: 'ready', fail }, [{ type: 'checkState' }]];
-  if (fail.kind === 'config') return stop(s, 'fatal', fail);
-  // Only the widget is built anew; the buyer presses again. The window never opens by itself.
-  const held = s.readyAt > 0 && now - s.readyAt >= c.stableMs;
-  const rested = held ? { ...s, retryCount: 0, rejections: 0 } : s;
-  return again(rejected(rested, true), fail, rested.rejections > 0 || stuck(fail) ? 'reload' : 'keep', 'request', c);
+/** A widget that rejects twice, or says it is still there, gets its script anew. */
+function rejected(s: State, fail: Fail, reason: Reason, c: Config): Step {
+  const next = s.rejections || /_ALREADY_RENDERED$/.test(fail.code) ? 'reload' : 'keep';
+  return failed({ ...s, rejections: s.rejections + 1 }, fail, next, reason, c);
 }
-
-const rejected = (s: State, yes: boolean): State => (yes ? { ...s, rejections: s.rejections + 1 } : s);
-const stuck = (fail: Fail): boolean => /_ALREADY_RENDERED$/.test(fail.code);
 
 /** The next automatic retry, or the end of the budget. */
-function again(s: State, fail: Fail, next: ScriptMode, reason: Reason, c: Config): Step {
-  const stopped: Effect[] = [{ type: 'cancelTimers' }, { type: 'teardown', gen: s.gen }];
-  const base = { ...s, fail, next, reason };
-  if (s.retryCount >= maxRetries) return [{ ...base, phase: 'failed' }, [...stopped, { type: 'checkState' }]];
-  const n = s.retryCount + 1;
-  return [{ ...base, phase: 'retryWait', retryCount: n }, [...stopped, timer('retry', s.gen, c.retryDelay(n))]];
+function failed(s: State, fail: Fail, next: ScriptMode, reason: Reason, c: Config): Step {
+  const retryCount = s.retryCount + 1;
+  return (
+    decided(s, fail) ||
+    (retryCount > maxRetries
+      ? end(s, { phase: 'failed', fail }, { type: 'checkState' })
+      : end(
+          s,
+          { phase: 'retryWait', retryCount, fail, next, reason },
+          { type: 'timer', id: 'retry', gen: s.gen, ms: c.retryDelay(retryCount) },
+        ))
+  );
 }
 
-function stop(s: State, phase: 'blocked' | 'fatal', fail: Fail): Step {
-  return [{ ...s, phase, fail }, [{ type: 'cancelTimers' }, { type: 'teardown', gen: s.gen }]];
+/** What no retry can change: our server's word, or the operator's configuration. */
+function decided(s: State, fail: Fail): Step | false {
+  if (fail.code === 'CHECKOUT_PAID') return paid(s, fail.data && fail.data['receiptUrl']);
+  const phase = fail.kind === 'config' ? 'fatal' : fail.kind;
+  return (phase === 'blocked' || phase === 'fatal') && end(s, { phase, fail });
 }
 
-function paid(s: State, url: string | null): Step {
-  return [
-    { ...s, phase: 'done', gen: s.gen + 1, fail: null },
-    [{ type: 'cancelTimers' }, { type: 'teardown', gen: s.gen }, { type: 'goReceipt', url }],
-  ];
-}
+const paid = (s: State, url: unknown): Step =>
+  end(s, { phase: 'done', gen: s.gen + 1, fail: null }, { type: 'goReceipt', url: String(url || '') });
 
+/** Another amount than the one shown is shown first; the buyer presses again. */
 function prepared(s: State, order: Order): Step {
-  if (s.order && order.amount !== s.order.amount) {
-    return [{ ...s, phase: 'ready', order }, [{ type: 'setAmount', gen: s.gen, order }]];
-  }
-  return [{ ...s, phase: 'paying', order, asked: true, clean: false }, [{ type: 'requestPayment', gen: s.gen, order }]];
-}
-
-function prepareFailed(s: State, fail: Fail, c: Config): Step {
-  if (fail.kind === 'blocked') return stop(s, 'blocked', fail);
-  if (fail.code === 'CHECKOUT_PAID') return paid(s, receiptOf(fail));
-  // Each new order needs a click, so this cannot loop.
-  if (fail.code === 'ORDER_SUPERSEDED' || fail.code === 'ORDER_EXPIRED') return begin(s, 'expired', s.retryCount, 'keep', c);
-  return [{ ...s, phase: 'ready', fail }, []];
-}
-
-function manualRetry(s: State, c: Config): Step {
-  if (!working(s.phase) && s.phase !== 'failed' && s.phase !== 'paying') return [s, []];
-  if (s.manual > 0) return [{ ...s, manual: s.manual + 1 }, [{ type: 'reloadPage' }]];
-  return begin({ ...s, manual: 1 }, 'manual', 0, 'freshUrl', c, s.asked);
-}
-
-function receiptOf(fail: Fail): string | null {
-  const url = fail.data?.['receiptUrl'];
-  return typeof url === 'string' ? url : null;
-}
-
-function timer(id: 'watchdog' | 'retry', gen: number, ms: number): Effect {
-  return { type: 'timer', id, gen, ms };
+  const { gen } = s;
+  if (s.order && order.amount !== s.order.amount) return to(s, { phase: 'ready', order }, { type: 'setAmount', gen, order });
+  return to(s, { phase: 'paying', order, asked: true, clean: false }, { type: 'requestPayment', gen, order });
 }

@@ -60,8 +60,6 @@ export interface State {
   readonly fail: Fail | null;
   /** When the widget last became ready, 0 before. A widget that held long enough earns a new budget. */
   readonly readyAt: number;
-  /** Where the page was when the network went. */
-  readonly autoFrom: Phase | null;
   /** How the next attempt loads the script, and why it replaces the order. */
   readonly next: ScriptMode;
   readonly reason: Reason;
@@ -107,7 +105,7 @@ export type Effect =
   | { type: 'setAmount'; gen: number; order: Order }
   | { type: 'checkState' }
   | { type: 'reloadPage' }
-  | { type: 'goReceipt'; url: string | null };
+  | { type: 'goReceipt'; url: string };
 
 /** The machine's times, in milliseconds. */
 export interface Config {
@@ -126,7 +124,6 @@ export const initial: State = {
   order: null,
   fail: null,
   readyAt: 0,
-  autoFrom: null,
   next: 'keep',
   reason: 'start',
   rejections: 0,
