@@ -8,7 +8,7 @@ export CGO_ENABLED = 0
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: bin/hookkeeper ## the binary, bin/hookkeeper
@@ -33,6 +33,10 @@ check: ## format, vet, staticcheck, house rules, unit tests with and without the
 crash: ## kills, stops and known mistakes against the built binary
 	@scripts/crash
 
+.PHONY: torture-selftest
+torture-selftest: ## shows that a torture catches each known mistake, on SQLite and on PostgreSQL
+	@scripts/torture-selftest
+
 .PHONY: oracles
 oracles: ## deliveries signed by the senders' own SDKs
 	@scripts/oracles
@@ -45,6 +49,14 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 bench: build ## deliveries and jobs a second on this machine, beside the same server without a store
 	@bin/hookkeeper bench
 	@$(GO) test -run '^$$' -bench . -benchmem ./source ./sqlite
+
+.PHONY: bench-compare
+bench-compare: ## hookkeeper beside the ways people do it today, on one PostgreSQL; writes bench/RESULTS.md
+	@scripts/bench-compare
+
+.PHONY: bench-10m
+bench-10m: build ## reception with ten million events stored; writes bench/RESULTS-10m.md (minutes, 15 GB of disk)
+	@scripts/bench-10m
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we use (needs the network)

@@ -31,6 +31,7 @@ type Keeper struct {
 	duties   *worker.Duties
 	pages    map[string]http.Handler // of departments, by the prefix of their path
 	operator http.Handler
+	desk     *dashboard.Pages // nil without the role operate
 	metrics  *metrics
 	started  time.Time
 
@@ -184,7 +185,7 @@ func health(w http.ResponseWriter, r *http.Request, err error) {
 	fmt.Fprintln(w, "ok")
 }
 
-// Operator is the operators' side: /metrics and /api/v1/. Serve it on a listener
+// Operator is the operators' side: /dashboard/, /metrics and /api/v1/. Serve it on a listener
 // of its own, never beside the public one.
 func (k *Keeper) Operator() http.Handler { return k.operator }
 
@@ -202,7 +203,25 @@ func (k *Keeper) operatorRoutes() http.Handler {
 	}
 	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Gate: gate,
 		Logger: k.cfg.Logger, Draining: k.draining, Operations: k.operations()}))
+	k.desk = dashboard.NewPages(dashboard.PagesConfig{Ledger: k.cfg.Store, Sources: infos, Routes: k.cfg.Handlers, Gate: gate,
+		Logger: k.cfg.Logger, Draining: k.draining, Operations: k.operations(), Again: k.door.Again})
+	mux.Handle("/dashboard/", k.desk)
+	mux.Handle("GET /{$}", http.RedirectHandler("dashboard/", http.StatusSeeOther))
 	return mux
+}
+
+// LoginLink makes a link, relative to the operators' side, that logs a browser in
+// once, within ten minutes, as the first of Config.Tokens. It is empty where that
+// is not possible: without such a token or without the role operate.
+func (k *Keeper) LoginLink() string {
+	if k.desk == nil {
+		return ""
+	}
+	ticket, ok := k.desk.Ticket()
+	if !ok {
+		return ""
+	}
+	return "/dashboard/login?ticket=" + ticket
 }
 
 func (k *Keeper) operations() []hook.Operation {

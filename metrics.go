@@ -8,6 +8,7 @@ import (
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/ingest"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -48,7 +49,7 @@ func newMetrics(ledger hook.Ledger) *metrics {
 	m.balanced = prometheus.NewGauge(prometheus.GaugeOpts{Name: "hookkeeper_ledger_checked_timestamp_seconds",
 		Help: "When the ledger was last recomputed."})
 	m.registry.MustRegister(m.balanced, m.deliveries, m.acks, m.rejections, m.attempts, m.handlers, m.hanging, m.imbalance,
-		ledgerCollector{ledger})
+		ledgerCollector{ledger}, collectors.NewGoCollector())
 	return m
 }
 

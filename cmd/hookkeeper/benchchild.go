@@ -3,33 +3,31 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper"
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/source"
-	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
 // serve is the measured server: the same doors, the same keeper, and a store
-// that either keeps everything or answers at once. It takes orders on stdin.
+// that either keeps everything or answers at once. It takes orders on stdin and
+// ends when there is nobody to give them.
 func (cmd *benchCmd) serve(ctx context.Context, a *app) (err error) {
-	store, closeStore, err := cmd.store()
+	store, closeStore, err := cmd.store(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
+	memory := hookkeeper.MemoryLimit()
+	boundHeap(memory)
 	keeper, err := hookkeeper.New(hookkeeper.Config{
 		Store: store, Sources: []hook.Source{source.Stripe("stripe", benchSecret)}, Handlers: cmd.routes(),
-		Logger: slog.New(slog.DiscardHandler), OpenMetrics: true,
+		Logger: slog.New(slog.DiscardHandler), OpenMetrics: true, Node: cmd.Node, MaxBytesInFlight: memory / 8,
 	})
 	if err != nil {
 		return err
@@ -46,9 +44,11 @@ func (cmd *benchCmd) serve(ctx context.Context, a *app) (err error) {
 	go func() {
 		defer stop()
 		for in := bufio.NewScanner(a.stdin); in.Scan(); {
-			if cmd.report(ctx, a, store, in.Text() == "drain") != nil {
-				return
+			answer := "drained"
+			if err := drainStore(ctx, store); err != nil {
+				answer = err.Error()
 			}
+			fmt.Fprintln(a.stdout, printable(answer))
 		}
 	}()
 	fmt.Fprintln(a.stdout, doors.public.Addr())
@@ -56,22 +56,19 @@ func (cmd *benchCmd) serve(ctx context.Context, a *app) (err error) {
 	return s.serve(ctx, func(context.Context) {})
 }
 
-func (cmd *benchCmd) store() (hook.Store, func() error, error) {
-	if cmd.Child == "none" {
+func (cmd *benchCmd) store(ctx context.Context, a *app) (hook.Store, func() error, error) {
+	if cmd.Child == benchLimit {
 		return answersAtOnce{}, func() error { return nil }, nil
 	}
-	s, err := sqlite.Open(benchDatabase(cmd.Dir), sqlite.Options{})
+	database, _ := a.env("HOOKKEEPER_DATABASE")
+	s, err := engineOf(database).open(ctx, storeOptions{wait: lockWait})
 	if err != nil {
 		return nil, nil, err
 	}
-	err = s.Apply(context.Background(), func(ctx context.Context, tx hook.Tx) error {
-		_, err := tx.ExecContext(ctx, `CREATE TABLE bench_effects (event TEXT, handler TEXT)`)
-		return err
-	})
 	if cmd.Idle {
-		return onlyReceives{s}, s.Close, err
+		return onlyReceives{s}, s.Close, nil
 	}
-	return s, s.Close, err
+	return s, s.Close, nil
 }
 
 // onlyReceives queues jobs and lends none.
@@ -95,52 +92,26 @@ func (cmd *benchCmd) routes() []hook.Route {
 	return routes
 }
 
-// report writes what was received and the largest memory so far; after a drain
-// if asked.
-func (cmd *benchCmd) report(ctx context.Context, a *app, store hook.Store, drain bool) error {
+// drainStore waits until no job is open. Jobs that are dead will never go away.
+func drainStore(ctx context.Context, store hook.Store) error {
 	poll := time.NewTicker(100 * time.Millisecond) // counting reads every open job
 	defer poll.Stop()
-	for drain && cmd.Child != "none" {
+	for {
 		n, err := store.Counts(ctx)
-		if err != nil {
+		if err != nil || len(n.Jobs) == 0 {
 			return err
 		}
-		if len(n.Jobs) == 0 {
-			break
+		for handler, jobs := range n.Jobs {
+			if dead := jobs[hook.StateDead]; dead > 0 {
+				return fmt.Errorf("%d jobs of %s are dead", dead, handler)
+			}
 		}
-		<-poll.C
-	}
-	var r benchReport
-	if cmd.Child != "none" {
-		if err := countDeliveries(ctx, store, &r.Deliveries); err != nil {
-			return err
-		}
-	}
-	r.PeakKiB = peakKiB("/proc/self/status")
-	return json.NewEncoder(a.stdout).Encode(r)
-}
-
-// peakKiB reads the largest resident size of this process. Not getrusage: what
-// that reports begins with the size of the process that started this one.
-func peakKiB(path string) int64 {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0 // not Linux
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			return n
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
-	return 0
-}
-
-// countDeliveries adds up what is on disk, not what memory remembers.
-func countDeliveries(ctx context.Context, store hook.Store, n *int) error {
-	return store.Apply(ctx, func(ctx context.Context, tx hook.Tx) error {
-		return tx.QueryRowContext(ctx, `SELECT coalesce(sum(deliveries), 0) FROM event_keys`).Scan(n)
-	})
 }
 
 // answersAtOnce is the limit: everything but the keeping.
@@ -149,6 +120,8 @@ type answersAtOnce struct{ hook.Store }
 func (answersAtOnce) Record(context.Context, hook.Delivery, hook.Identity, []string) (hook.Receipt, error) {
 	return hook.Receipt{EventID: "ev_none"}, nil
 }
+
+func (answersAtOnce) Reject(hook.Delivery, hook.Reason, string) {}
 
 func (answersAtOnce) Claim(context.Context, hook.Ask) ([]*hook.Job, error) { return nil, nil }
 

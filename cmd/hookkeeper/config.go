@@ -25,6 +25,8 @@ type config struct {
 	Work           workConfig
 	Handlers       map[string][]string // handler: patterns source:type
 	Forward        map[string]*forwardConfig
+	Billing        billingConfig
+	Checkout       checkoutConfig
 	KeepHints      time.Duration
 	KeepBodies     time.Duration
 
@@ -71,6 +73,7 @@ func defaults() *config {
 		Database: defaultDatabase, Listen: defaultListen, OperatorListen: defaultOperatorListen,
 		LogFormat: "text", LogLevel: "info",
 		Sources: map[string]*sourceConfig{}, Handlers: map[string][]string{}, Forward: map[string]*forwardConfig{},
+		Billing: defaultBilling(),
 		Work: workConfig{
 			Lease: 30 * time.Second, Limit: time.Minute, Attempts: 12, // slots: the worker's
 			BackoffBase: 10 * time.Second, BackoffMax: 12 * time.Hour, Waiting: 72 * time.Hour,

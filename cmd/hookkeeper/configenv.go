@@ -38,6 +38,8 @@ func applyEnvironment(c *config, env lookup, p *problems) {
 	}
 	stripeFromEnvironment(c, env, p)
 	tossFromEnvironment(c, env, p)
+	billingFromEnvironment(c, env, p)
+	checkoutFromEnvironment(c, env, p)
 	if s := envSecret(env, envGitHubSecret, p); s.set {
 		c.source("github", "github", s.from).override(s)
 	}

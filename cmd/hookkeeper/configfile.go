@@ -122,9 +122,11 @@ func (r *reader) top() keys {
 				c.Handlers[name] = events
 			})
 		},
+		"billing": r.billing,
 		"forward": func(n ast.Node) {
 			r.each(n, "forward", r.forward)
 		},
+		"checkout": r.checkout,
 		"retention": func(n ast.Node) {
 			r.mapping(n, "retention", keys{
 				"hints":  r.duration("retention.hints", &c.KeepHints),

@@ -42,6 +42,8 @@ func printConfig(w io.Writer, c *config) error {
 	doc = append(doc, yaml.MapItem{Key: "sources", Value: sources},
 		yaml.MapItem{Key: "handlers", Value: handlers},
 		yaml.MapItem{Key: "forward", Value: forwards},
+		yaml.MapItem{Key: "checkout", Value: c.Checkout.printed()},
+		yaml.MapItem{Key: "billing", Value: c.Billing.printed()},
 		yaml.MapItem{Key: "work", Value: c.Work.printed()},
 		yaml.MapItem{Key: "retention", Value: yaml.MapSlice{
 			{Key: "hints", Value: c.KeepHints.String()}, {Key: "bodies", Value: c.KeepBodies.String()},

@@ -26,6 +26,10 @@ type departmentPlan struct {
 // is added to the problems. A department's file appends its plan here.
 func (c *config) departments(p *problems) []departmentPlan {
 	var all []departmentPlan
+	if plan, ok := c.tossPlan(p); ok {
+		all = append(all, plan)
+	}
+	all = append(all, c.stripeDepartments(p)...)
 	return all
 }
 

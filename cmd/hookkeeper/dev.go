@@ -66,7 +66,7 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 		if err := folder.write(); err != nil {
 			log.Error("dev folder", "error", err.Error())
 		}
-		a.welcome(folder, c)
+		a.welcome(folder, c, n.loginLink())
 		if !cmd.Quiet {
 			sendSamples(ctx, a, folder, c)
 		}
@@ -99,7 +99,7 @@ func devListen(p *problems, flag, wish, standard string) net.Listener {
 }
 
 // welcome prints every address and a ready line for each source.
-func (a *app) welcome(f *devFolder, c *config) {
+func (a *app) welcome(f *devFolder, c *config, login string) {
 	public, operator := f.values["HOOKKEEPER_URL"], f.values["HOOKKEEPER_OPERATOR"]
 	secrets := filepath.Join(f.path, devEnvFile)
 	flag := ""
@@ -109,6 +109,7 @@ func (a *app) welcome(f *devFolder, c *config) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nhookkeeper dev\n\n")
 	fmt.Fprintf(&b, "  receives   %s/hooks/{source}\n", public)
+	fmt.Fprintf(&b, "  dashboard  %s%s  (logs in once)\n", operator, login)
 	fmt.Fprintf(&b, "  operators  %s/api/v1/events  (token in %s)\n", operator, secrets)
 	fmt.Fprintf(&b, "  metrics    %s/metrics\n", operator)
 	fmt.Fprintf(&b, "  database   %s\n", sqlitePath(c.Database))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type engine interface {
 type storeOptions struct {
 	tables []hook.Tables
 	wait   time.Duration // for another process to let go of the database
+	log    *slog.Logger  // what the store mends by itself; nil is silent
 }
 
 // viewer is what commands look at.

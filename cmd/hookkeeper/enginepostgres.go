@@ -2,23 +2,37 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/postgres"
 )
 
 // postgresEngine is a database that many processes share.
 type postgresEngine struct{ url string }
 
-var errPostgresSoon = errors.New("this binary has no PostgreSQL engine, use sqlite:PATH")
+func (e postgresEngine) open(ctx context.Context, o storeOptions) (hook.Store, error) {
+	s, err := postgres.Open(ctx, e.url, postgres.Options{Tables: o.tables, Logger: o.log})
+	if err != nil {
+		return nil, err // not a nil *Store inside an interface
+	}
+	return s, nil
+}
 
-func (e postgresEngine) open(context.Context, storeOptions) (hook.Store, error) {
-	return nil, errPostgresSoon
+func (e postgresEngine) busy(error) bool { return false }
+
+func (e postgresEngine) reader(ctx context.Context) (viewer, error) {
+	r, err := postgres.OpenReadOnly(ctx, e.url)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
-func (e postgresEngine) busy(error) bool                        { return false }
-func (e postgresEngine) reader(context.Context) (viewer, error) { return nil, errPostgresSoon }
-func (e postgresEngine) schema(context.Context) (schemaState, error) {
-	return schemaState{}, errPostgresSoon
+
+func (e postgresEngine) schema(ctx context.Context) (schemaState, error) {
+	s, err := postgres.SchemaOf(ctx, e.url)
+	return schemaState{s.Version, s.Known}, err
 }
+
 func (e postgresEngine) shared() bool { return true }
+
 func (e postgresEngine) name() string { return maskURL(e.url) }

@@ -11,6 +11,7 @@ import (
 type migrateCmd struct {
 	Up     migrateUpCmd     `cmd:"" help:"Create the schema or bring it up to date."`
 	Status migrateStatusCmd `cmd:"" help:"Compare the schema with what this binary knows."`
+	Copy   migrateCopyCmd   `cmd:"" help:"Move everything from SQLite to PostgreSQL, keys kept."`
 }
 
 // databaseFlags name a database without the rest of a configuration.

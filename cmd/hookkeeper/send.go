@@ -24,11 +24,11 @@ type sendCmd struct {
 	Data        string   `help:"Send this body; - for stdin." placeholder:"FILE"`
 	Set         []string `help:"Change the body at a dotted path; may be given again." placeholder:"PATH=VALUE" sep:"none"`
 	ID          string   `name:"id" help:"The sender's id of the event." placeholder:"ID"`
-	Train       string   `help:"API train of Stripe's samples: dahlia, acacia, endive or thin." placeholder:"NAME"`
+	Train       string   `help:"API train of Stripe's samples: dahlia, acacia, basil, endive or thin." placeholder:"NAME"`
 	Count       int      `help:"How often; for burst, how many copies." placeholder:"N"`
 	Concurrency int      `help:"How many at once." default:"1" placeholder:"C"`
 	Rate        float64  `help:"How many a second; 0: as fast as answers come." placeholder:"R"`
-	Scenario    string   `help:"duplicate, tampered, wrong-secret, late, future, reordered or burst." placeholder:"NAME"`
+	Scenario    string   `help:"duplicate, tampered, wrong-secret, late, future, reordered or burst; without a type subscription-lifecycle, or that with -shuffled or -duplicates: the whole life of a subscription." placeholder:"NAME"`
 	Event       string   `help:"Send a recorded event again, signed anew." placeholder:"EVENT"`
 	JSON        bool     `name:"json" help:"One JSON object a delivery."`
 	configFlags
@@ -66,15 +66,18 @@ func (cmd *sendCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (cmd *sendCmd) check() error {
+	story := slices.Contains(dev.Stories(), cmd.Scenario)
 	switch {
-	case cmd.Type == "" && cmd.Event == "":
+	case story && (cmd.Type != "" || cmd.Event != "" || cmd.Data != "" || cmd.ID != ""):
+		return usage("--scenario %s sends events of its own: leave out the type, --event, --data and --id", cmd.Scenario)
+	case cmd.Type == "" && cmd.Event == "" && !story:
 		names := dev.Types(cmd.Source)
 		if len(names) == 0 {
 			return usage("no type given, and no samples of %s", cmd.Source)
 		}
 		return usage("no type given; samples of %s: %s", cmd.Source, strings.Join(names, ", "))
-	case cmd.Scenario != "" && !slices.Contains(dev.Scenarios(), cmd.Scenario):
-		return usage("--scenario %q: there are %s", cmd.Scenario, strings.Join(dev.Scenarios(), ", "))
+	case cmd.Scenario != "" && !story && !slices.Contains(dev.Scenarios(), cmd.Scenario):
+		return usage("--scenario %q: there are %s", cmd.Scenario, strings.Join(append(dev.Scenarios(), dev.Stories()...), ", "))
 	case cmd.Count < 0 || cmd.Concurrency < 1 || cmd.Rate < 0:
 		return usage("--count, --concurrency and --rate cannot be negative, --concurrency not zero")
 	case cmd.Event != "" && (cmd.Data != "" || cmd.ID != "" || len(cmd.Set) > 0):

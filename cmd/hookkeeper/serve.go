@@ -149,6 +149,9 @@ type node struct {
 	doors    *listeners
 	log      *slog.Logger
 	wait     time.Duration // for another process to let go of the database
+	bare     bool          // without the test handler, also in a build that has one
+
+	loginLink func() string // set once the keeper is there
 }
 
 // run opens the store, serves until ctx ends, and closes the store.
@@ -167,6 +170,7 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	if err != nil {
 		return err
 	}
+	n.loginLink = keeper.LoginLink
 	if list, ok := store.(tokenList); ok {
 		n.adviseToken(ctx, list)
 	}
@@ -190,7 +194,7 @@ func (n *node) open(ctx context.Context) (hook.Store, error) {
 	e := engineOf(n.config.Database)
 	deadline := time.Now().Add(n.wait)
 	for {
-		store, err := e.open(ctx, storeOptions{tables: tablesOf(n.plans), wait: min(lockStep, n.wait)})
+		store, err := e.open(ctx, storeOptions{tables: tablesOf(n.plans), wait: min(lockStep, n.wait), log: n.log})
 		switch {
 		case err == nil || !e.busy(err):
 			return store, err
@@ -223,13 +227,16 @@ func (n *node) keeperConfig(store hook.Store, memory int64) hookkeeper.Config {
 	c := n.config
 	k := hookkeeper.Config{
 		Store: store, Sources: n.sources, Logger: n.log, Roles: n.roles,
-		Handlers: slices.Concat(c.routes(n.log), n.forwards, testRoutes(store)),
+		Handlers: slices.Concat(c.routes(n.log), n.forwards),
 		Lease:    c.Work.Lease, Limit: c.Work.Limit, BackoffBase: c.Work.BackoffBase,
 		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,
 		Slots: c.Work.Slots, Attempts: c.Work.Attempts,
 		KeepHints: c.KeepHints, KeepBodies: c.KeepBodies,
 		Grace: stopGrace, MaxBytesInFlight: memory / 8,
 		OpenMetrics: isLoopback(n.doors.operator.Addr().String()), Node: nodeName(),
+	}
+	if !n.bare {
+		k.Handlers = append(k.Handlers, testRoutes(store)...)
 	}
 	if c.OperatorToken.set {
 		k.Tokens = []string{c.OperatorToken.value}

@@ -1,0 +1,103 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Database is a database of our own on some server.
+type Database struct {
+	server string // URL of the database from which it was made
+	name   string
+	url    string
+}
+
+// Own makes a new, empty database on the server of the URL, whose user needs the
+// right to do so. The database that the URL names is only connected to.
+func Own(ctx context.Context, server string) (*Database, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, errors.New("database: not a URL") // its text would show the password
+	}
+	suffix := make([]byte, 6)
+	_, _ = rand.Read(suffix) // never fails
+	d := &Database{server: server, name: "hookkeeper_torture_" + hex.EncodeToString(suffix)}
+	u.Path = "/" + d.name
+	d.url = u.String()
+	err = d.order(ctx, "CREATE DATABASE "+d.name)
+	if err != nil {
+		return nil, fmt.Errorf("make a database of our own: %w", err)
+	}
+	return d, nil
+}
+
+// URL is the address of the database.
+func (d *Database) URL() string { return d.url }
+
+// Drop removes the database, also from under connections that are left.
+func (d *Database) Drop(ctx context.Context) error {
+	if err := d.order(ctx, "DROP DATABASE IF EXISTS "+d.name+" WITH (FORCE)"); err != nil {
+		return fmt.Errorf("drop database %s: %w", d.name, err)
+	}
+	return nil
+}
+
+func (d *Database) order(ctx context.Context, sql string) error {
+	conn, err := pgx.Connect(ctx, d.server)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+// Deadlocks is how many deadlocks the server has broken up in this database. A
+// crash of the server forgets the earlier ones.
+func (d *Database) Deadlocks(ctx context.Context) (n int, err error) {
+	conn, err := pgx.Connect(ctx, d.url)
+	if err != nil {
+		return 0, err
+	}
+	err = conn.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n)
+	return n, errors.Join(err, conn.Close(ctx))
+}
+
+// Through is the URL of the database for clients that connect to address, where
+// somebody without encryption passes on what they say.
+func (d *Database) Through(address string) (string, error) {
+	u, err := url.Parse(d.url)
+	if err != nil {
+		return "", err
+	}
+	u.Host = address
+	q := u.Query()
+	for _, of := range []string{"host", "port", "sslrootcert", "sslcert", "sslkey", "channel_binding", "sslnegotiation"} {
+		q.Del(of)
+	}
+	q.Set("sslmode", "disable")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// Dial connects to the server as far as a client would before its first word:
+// with encryption if the URL asks for it.
+func (d *Database) Dial(ctx context.Context) (net.Conn, error) {
+	c, err := pgconn.ParseConfig(d.url)
+	if err != nil {
+		return nil, errors.New("database: its URL is not understood")
+	}
+	network, address := pgconn.NetworkAddress(c.Host, c.Port)
+	conn, err := c.DialFunc(ctx, network, address)
+	if err != nil || c.TLSConfig == nil || network == "unix" {
+		return conn, err
+	}
+	return encrypted(ctx, conn, c)
+}
