@@ -285,7 +285,7 @@ func (col *column) value(row []any) (any, error) {
 		if col.kind != "bytea" {
 			return clean(string(v)), nil
 		}
-		return bytes.Clone(v), nil // the source uses its buffer again
+		return append([]byte{}, v...), nil // the source uses its buffer again; and no bytes are not null
 	case float64:
 		return v, nil
 	}

@@ -41,7 +41,11 @@ func OpenDump(ctx context.Context, path string) (*Dump, error) {
 
 // Close lets go of the file. It changes nothing.
 func (d *Dump) Close() error {
-	err := errors.Join(d.tx.Rollback(), d.db.Close())
+	err := d.tx.Rollback()
+	if errors.Is(err, sql.ErrTxDone) {
+		err = nil // OpenDump's context has ended it
+	}
+	err = errors.Join(err, d.db.Close())
 	d.unlock()
 	return err
 }

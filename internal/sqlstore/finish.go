@@ -39,7 +39,11 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		for _, j := range part {
 			byID[j.ID] = j
 		}
-		rows, err := tx.QueryContext(ctx, c.fenceSQL(source), args...)
+		fence := c.fenceSQL(source)
+		if c.Many && !fault.Mutant("no_fence") {
+			fence = `SELECT id, seq, hour, line FROM lock_jobs(?, ?)`
+		}
+		rows, err := tx.QueryContext(ctx, fence, args...)
 		if err != nil {
 			return fmt.Errorf("end jobs: %w", err)
 		}

@@ -169,11 +169,16 @@ func (c *Core) Imbalance(ctx context.Context, tx Tx, hours int64) (int, error) {
 }
 
 // imbalanceManySQL takes the hour of an event from its time: numbers of several
-// writers do not follow the clock.
+// writers do not follow the clock, and those copied from the other engine know no
+// day at all.
 const imbalanceManySQL = `
 	WITH h AS (SELECT hour, sum(done) AS n FROM hours WHERE hour > $1 GROUP BY hour),
-	k AS (SELECT received_at / 3600000000 AS hour, count(*) AS n FROM event_keys
-		WHERE seq >= $2 AND received_at / 3600000000 > $1 AND jobs_total > 0 GROUP BY 1),
+	k AS (SELECT hour, count(*) AS n FROM (
+			SELECT received_at / 3600000000 AS hour FROM event_keys
+			WHERE seq >= $2 AND received_at / 3600000000 > $1 AND jobs_total > 0
+			UNION ALL
+			SELECT received_at / 3600000000 FROM event_keys
+			WHERE seq < 100000000000 AND received_at >= ($1::bigint + 1) * 3600000000 AND jobs_total > 0) copied GROUP BY hour),
 	j AS (SELECT hour, count(DISTINCT seq) AS n FROM jobs WHERE hour > $1 GROUP BY hour)
 	SELECT coalesce(sum(abs(coalesce(k.n, 0) - coalesce(h.n, 0) - coalesce(j.n, 0))), 0)::bigint
 	FROM k FULL JOIN h USING (hour) FULL JOIN j USING (hour)`

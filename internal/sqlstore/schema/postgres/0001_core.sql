@@ -36,6 +36,8 @@ CREATE TABLE event_keys (
 ) WITH (fillfactor = 95);
 CREATE UNIQUE INDEX event_keys_seq ON event_keys (seq);
 CREATE INDEX event_keys_xid ON event_keys (xid, seq);
+-- Copied from the other engine: numbers without a day.
+CREATE INDEX event_keys_copied ON event_keys (received_at) WHERE seq < 100000000000;
 CREATE INDEX event_keys_body ON event_keys (source, sha256) WHERE key_unsigned = 1;
 CREATE INDEX event_keys_hint ON event_keys (received_at) WHERE trust = 'hint';
 

@@ -49,8 +49,8 @@ BEGIN
         SELECT j.seq, j.handler, 1, j.line,
             CASE WHEN j.line = '' THEN 0
                 WHEN row_number() OVER (PARTITION BY j.handler, j.line ORDER BY j.n) > 1 THEN 1
-                WHEN EXISTS (SELECT 1 FROM jobs h
-                    WHERE h.handler = j.handler AND h.line = j.line AND h.place = 0 AND h.line <> '') THEN 1
+                WHEN (SELECT h.id FROM jobs h
+                    WHERE h.handler = j.handler AND h.line = j.line AND h.place = 0 AND h.line <> '' LIMIT 1) IS NOT NULL THEN 1
                 ELSE 0 END,
             nextval('numbers'), now_us, now_us / 3600000000, now_us, 'ready'
         FROM (SELECT u.n, u.handler, offered[u.event] AS seq, lines[u.event] AS line
@@ -60,6 +60,17 @@ BEGIN
 
     RETURN QUERY SELECT u.taken, u.taken = u.offered, u.stored, u.kept
         FROM unnest(taken, offered, stored, kept) AS u (taken, offered, stored, kept);
+END $$;
+
+-- Locks the jobs that are still running under these attempts, in one order.
+CREATE FUNCTION lock_jobs(ids bigint[], tries bigint[], OUT id bigint, OUT seq bigint, OUT hour bigint, OUT line text)
+RETURNS SETOF record LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT j.id, j.seq, j.hour, j.line
+        FROM unnest(ids, tries) AS u (id, attempt) JOIN jobs j ON j.id = u.id AND j.attempt = u.attempt
+        WHERE j.state = 'running' ORDER BY j.id FOR UPDATE OF j;
 END $$;
 
 -- Ends jobs whose rows the transaction has locked and whose effects have run.
@@ -80,8 +91,8 @@ BEGIN
         UPDATE jobs SET place = 0 WHERE id IN (
             SELECT (SELECT j.id FROM jobs j WHERE j.handler = u.handler AND j.line = u.line AND j.place = 1 ORDER BY j.seq LIMIT 1)
             FROM (SELECT DISTINCT v.handler, v.line FROM unnest(handlers, lines) AS v (handler, line) WHERE v.line <> '') AS u
-            WHERE NOT EXISTS (SELECT 1 FROM jobs h
-                WHERE h.handler = u.handler AND h.line = u.line AND h.place = 0 AND h.line <> ''));
+            WHERE (SELECT h.id FROM jobs h
+                WHERE h.handler = u.handler AND h.line = u.line AND h.place = 0 AND h.line <> '' LIMIT 1) IS NULL);
 
         UPDATE jobs SET next_at = now_us WHERE id IN (
             SELECT j.id FROM jobs j WHERE j.line = ANY (lines) AND j.line <> '' AND j.place = 2 AND j.state = 'waiting'
@@ -90,7 +101,7 @@ BEGIN
 
     INSERT INTO hours AS h (hour, slot, done)
     SELECT u.hour, slot_no, count(DISTINCT u.seq) FROM unnest(seqs, hours_of) AS u (seq, hour)
-    WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.seq = u.seq)
+    WHERE (SELECT j.id FROM jobs j WHERE j.seq = u.seq LIMIT 1) IS NULL
     GROUP BY u.hour ORDER BY u.hour
     ON CONFLICT (hour, slot) DO UPDATE SET done = h.done + excluded.done;
 END $$;
