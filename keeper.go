@@ -51,7 +51,7 @@ func New(cfg Config) (*Keeper, error) {
 	k := &Keeper{cfg: cfg, metrics: newMetrics(cfg.Store), started: cfg.Now(), draining: make(chan struct{})}
 	k.neighbours.keeper, _ = cfg.Store.(hook.NodeKeeper)
 	k.pool = worker.New(worker.Config{
-		Queue: cfg.Store, Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
+		Queue: k.queue(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
 		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,
 		Meter: worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned},
@@ -254,6 +254,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	all.Go(func() { k.pool.Run(ctx) })
 	all.Go(func() { k.sweeper.Run(ctx) })
 	all.Go(func() { k.duties.Run(ctx) })
+	all.Go(func() { k.bulkReplays(ctx) })
 	all.Wait()
 	return nil
 }

@@ -51,12 +51,18 @@ func hotPaths(t *testing.T, conn *pgx.Conn, when string, round int) {
 	run(`CREATE TEMPORARY TABLE picked ON COMMIT DROP AS SELECT pick_jobs(2, 'x', 0, 100) AS id`)
 	run(`CREATE TEMPORARY TABLE lent ON COMMIT DROP AS SELECT * FROM lend_jobs(2, 3, 'n', (SELECT array_agg(id) FROM picked))`)
 	run(`SELECT * FROM load_events((SELECT array_agg(seq) FROM lent))`)
+	run(`SELECT * FROM lock_jobs((SELECT array_agg(id) FROM lent), (SELECT array_agg(attempt::bigint) FROM lent))`)
 	run(`SELECT end_jobs(3, 1, ARRAY[1::bigint], array_agg(l.id), array_agg(l.seq), array_agg(l.handler), array_agg(l.generation::bigint),
 		array_agg(l.attempt::bigint), array_agg(j.line), array_agg(1::bigint)) FROM lent l JOIN jobs j ON j.id = l.id`)
 	var ended, promoted int
 	if err := tx.QueryRow(ctx, `SELECT (SELECT count(*) FROM attempts WHERE handler = 'x' AND outcome = 'done'),
 		(SELECT count(*) FROM jobs WHERE handler = 'x' AND place = 0)`).Scan(&ended, &promoted); err != nil || ended != 3 || promoted != 3 {
 		t.Fatalf("%s: %d ended, %d promoted, %v; want the heads of three lines", when, ended, promoted, err)
+	}
+	var fetched int
+	if err := tx.QueryRow(ctx, `SELECT sum(idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE schemaname = 'hookkeeper'`).Scan(&fetched); err != nil ||
+		fetched > 300 {
+		t.Errorf("%s: %d rows were read by indexes to record ten events and end three jobs, %v", when, fetched, err)
 	}
 	rows, err := tx.Query(ctx, `SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'hookkeeper' AND seq_scan > 0
 		AND relname NOT IN ('picked', 'lent')`)

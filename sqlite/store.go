@@ -224,6 +224,7 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepRep
 		{&r.Filled, s.core.FillJobs},
 		{&r.Aged, s.core.Age},
 		{&r.Pruned, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) }},
+		{new(int), s.core.SealAudit},
 	}
 	for _, step := range steps {
 		for more := true; more && ctx.Err() == nil; {

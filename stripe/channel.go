@@ -50,6 +50,9 @@ func (d *Desk) handleChannel(ch Channel) hook.HandlerFunc {
 		case err != nil:
 			return nil, err
 		case state == noticePending:
+			if err := d.unreadable(e); err != nil {
+				return nil, err
+			}
 			return nil, hook.After(fmt.Errorf("the notice of this event is not written yet: %w", hook.ErrNotYet), noticeWait)
 		case state == noticeNone, ch.Kinds != "" && !hook.Match(ch.Kinds, n.Kind):
 			return nil, nil
@@ -64,6 +67,15 @@ func (d *Desk) handleChannel(ch Channel) hook.HandlerFunc {
 			return err
 		}, nil
 	}
+}
+
+// unreadable is why an event can lead to no notice, however long one waits.
+func (d *Desk) unreadable(e *hook.Event) error {
+	ev, err := readEvent(e)
+	if err == nil && !d.asks(e.Mode) {
+		_, err = ev.copy()
+	}
+	return err
 }
 
 // noticeWait: the end of the job that writes the notice wakes this one before.

@@ -119,7 +119,7 @@ func (d *Desk) postReconcile(r *http.Request) (any, error) {
 			return nil, bad(`want {"since": RFC 3339 time, "all": true or false}, both optional`)
 		}
 	}
-	look := Look{All: o.All}
+	look := Look{All: o.All, Wait: true}
 	if o.Since != nil {
 		look.Since = *o.Since
 	}

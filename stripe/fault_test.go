@@ -23,35 +23,7 @@ func TestFailingAtEachStepIsExactlyOnce(t *testing.T) {
 	onEngines(t, func(b *bench) {
 		b.open(nil)
 		for i := range b.routes {
-			inner := b.routes[i].Handler
-			b.routes[i].Handler = hook.HandlerFunc(func(ctx context.Context, e *hook.Event) (hook.Effect, error) {
-				attempt := hook.JobOf(ctx).Attempt
-				if attempt == 1 {
-					return nil, errOrdered
-				}
-				effect, err := inner.Handle(ctx, e)
-				if err != nil || attempt == 2 {
-					return nil, errors.Join(errOrdered, err)
-				}
-				return func(ctx context.Context, tx hook.Tx) error {
-					switch attempt {
-					case 3:
-						tx = &failing{Tx: tx, after: 1}
-					case 4:
-						tx = &failing{Tx: tx, after: 2}
-					}
-					if err := effect(ctx, tx); err != nil {
-						return err
-					}
-					switch attempt {
-					case 5:
-						return errOrdered
-					case 6:
-						panic("ordered to panic")
-					}
-					return nil
-				}, nil
-			})
+			b.routes[i].Handler = failingAtEachStep(b.routes[i].Handler)
 		}
 		b.work(2)
 		bodies, sub, want := b.life(1)
@@ -95,6 +67,38 @@ func TestFailingAtEachStepIsExactlyOnce(t *testing.T) {
 		if got := b.one(`SELECT `+shownColumns+` FROM subscriptions WHERE subscription_id = $1`, sub); got != want {
 			t.Errorf("after a replay: got %s, want %s", got, want)
 		}
+	})
+}
+
+// failingAtEachStep fails the first six attempts, each at another step.
+func failingAtEachStep(inner hook.Handler) hook.Handler {
+	return hook.HandlerFunc(func(ctx context.Context, e *hook.Event) (hook.Effect, error) {
+		attempt := hook.JobOf(ctx).Attempt
+		if attempt == 1 {
+			return nil, errOrdered
+		}
+		effect, err := inner.Handle(ctx, e)
+		if err != nil || attempt == 2 {
+			return nil, errors.Join(errOrdered, err)
+		}
+		return func(ctx context.Context, tx hook.Tx) error {
+			switch attempt {
+			case 3:
+				tx = &failing{Tx: tx, after: 1}
+			case 4:
+				tx = &failing{Tx: tx, after: 2}
+			}
+			if err := effect(ctx, tx); err != nil {
+				return err
+			}
+			switch attempt {
+			case 5:
+				return errOrdered
+			case 6:
+				panic("ordered to panic")
+			}
+			return nil
+		}, nil
 	})
 }
 

@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -102,8 +103,12 @@ func (d *Desk) handlePayment(ctx context.Context, e *hook.Event) (hook.Effect, e
 	if err != nil || !ok {
 		return nil, err
 	}
-	if p.at = ev.created; fetched {
-		p.at = d.cfg.Now() // the turn is ours: what we fetch last is the newest
+	parts := []part{p}
+	if parts[0].at = ev.created; fetched {
+		parts[0].at = d.cfg.Now() // the turn is ours: what we fetch last is the newest
+		if parts, err = d.withCharge(ctx, ev, o, parts); err != nil {
+			return nil, err
+		}
 	}
 	return func(ctx context.Context, tx hook.Tx) error {
 		// The payment's row first: whoever folds it next to us waits here, and
@@ -112,8 +117,10 @@ func (d *Desk) handlePayment(ctx context.Context, e *hook.Event) (hook.Effect, e
 			VALUES ($1, $2, $3, $4)
 			ON CONFLICT (source, mode, payment_intent) DO UPDATE SET updated_at = excluded.updated_at`,
 			d.name, e.Mode, p.payment, d.cfg.Now())
-		if err == nil {
-			err = d.writePart(ctx, tx, e.Mode, p)
+		for _, one := range parts {
+			if err == nil {
+				err = d.writePart(ctx, tx, e.Mode, one)
+			}
 		}
 		if err == nil {
 			err = d.foldPayment(ctx, tx, e.Mode, p.payment)
@@ -123,6 +130,28 @@ func (d *Desk) handlePayment(ctx context.Context, e *hook.Event) (hook.Effect, e
 		}
 		return nil
 	}, nil
+}
+
+// withCharge adds the present charge of a refund or dispute: what a charge says
+// was refunded and what its refunds say must be of one time to be compared.
+func (d *Desk) withCharge(ctx context.Context, ev *event, o gjson.Result, parts []part) ([]part, error) {
+	charge := ref(o.Get("charge"))
+	if charge == "" || parts[0].kind == "charge" {
+		return parts, nil
+	}
+	whole, err := d.api.object(ctx, charge, ev.account)
+	if errors.Is(err, errGone) {
+		return parts, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, ok, err := readPart(whole)
+	if err != nil || !ok {
+		return nil, err
+	}
+	c.at = d.cfg.Now()
+	return append(parts, c), nil
 }
 
 func (d *Desk) writePart(ctx context.Context, tx hook.Tx, mode string, p part) error {

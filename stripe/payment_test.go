@@ -135,3 +135,34 @@ func TestAnInvoicesIntentTellsNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestPaymentsAreAskedFor: with an API key the present objects count, in whatever
+// order the events come and although the first refund's was never delivered.
+func TestPaymentsAreAskedFor(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(b *bench) {
+		b.open(b.keyed)
+		b.work(2)
+		var sequences [][][]byte
+		for n, order := range permutations(3) {
+			bodies, _ := b.purchase(n)
+			b.sim.Put(b.refundedOnce(n))                      // since the second refund failed
+			late := [][]byte{bodies[1], bodies[5], bodies[6]} // intent, charge.refunded, refund.failed
+			sequences = append(sequences, [][]byte{late[order[0]], late[order[1]], late[order[2]]})
+		}
+		b.deliverAll(sequences)
+		b.settlePatiently()
+		b.wantNone(hook.StateDead, hook.StateWaiting)
+		for _, got := range b.rows(`SELECT captured, refunded FROM payments`) {
+			if got != "20000|4900" {
+				t.Errorf("got %s, want 20000 and 4900", got)
+			}
+		}
+	})
+}
+
+// refundedOnce is the charge of purchase n after its second refund has failed.
+func (b *bench) refundedOnce(n int) stripetest.Object {
+	return stripetest.Object{"id": fmt.Sprintf("ch_%d", n), "object": "charge", "amount": 20000, "amount_captured": 20000,
+		"amount_refunded": 4900, "currency": "krw", "customer": fmt.Sprintf("cus_p%d", n), "payment_intent": fmt.Sprintf("pi_%d", n), "status": "succeeded"}
+}

@@ -57,6 +57,7 @@ type Missed struct {
 type Look struct {
 	Since time.Time // look at events from then on; zero: from where the last round ended
 	All   bool      // compare every subscription, not only when a day has passed
+	Wait  bool      // for a round that is running to end, instead of being refused
 }
 
 // ErrNoKey is returned by Reconcile of a desk without an API key.
@@ -71,12 +72,10 @@ func (d *Desk) Reconcile(ctx context.Context, look Look) (Report, error) {
 	if d.api == nil {
 		return r, ErrNoKey
 	}
-	select {
-	case d.single <- struct{}{}:
-		defer func() { <-d.single }()
-	default:
-		return r, fmt.Errorf("a reconciliation of %s is running: %w", d.name, hook.ErrRefused)
+	if err := d.takeTurn(ctx, look.Wait); err != nil {
+		return r, err
 	}
+	defer func() { <-d.single }()
 	err := d.catchUp(ctx, look, &r)
 	if err == nil {
 		d.seen.done()
@@ -94,6 +93,23 @@ func (d *Desk) Reconcile(ctx context.Context, look Look) (Report, error) {
 			"listed", r.Listed, "from", r.From, "too_old", r.TooOld)
 	}
 	return r, err
+}
+
+// takeTurn makes this round the one that runs; the caller gives the turn back.
+func (d *Desk) takeTurn(ctx context.Context, wait bool) error {
+	select {
+	case d.single <- struct{}{}:
+		return nil
+	default:
+	}
+	if wait {
+		select {
+		case d.single <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	return fmt.Errorf("a reconciliation of %s is running: %w", d.name, hook.ErrRefused)
 }
 
 // catchUp lists events window by window, oldest first, and records what is new.

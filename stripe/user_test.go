@@ -148,13 +148,11 @@ func (b *bench) apply(query string) {
 	}
 }
 
-// TestHTTPUsers: signed, bounded, remembered.
-func TestHTTPUsers(t *testing.T) {
-	t.Parallel()
-	const key = "a-secret-of-the-application"
-	var calls atomic.Int32
+// application knows some customers, and hangs for one. It believes nobody who does
+// not sign with key.
+func application(key string, calls *atomic.Int32) http.HandlerFunc {
 	answers := map[string]string{"cus_known": `{"user_id":"usr_1"}`, "cus_number": `{"user_id": 42}`, "cus_null": `{"user_id":null}`, "cus_bad": `[1]`}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		at, sig, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Hookkeeper-Signature"), "t="), ",v1=")
@@ -176,7 +174,15 @@ func TestHTTPUsers(t *testing.T) {
 			return
 		}
 		w.WriteHeader(http.StatusNotFound)
-	}))
+	}
+}
+
+// TestHTTPUsers: signed, bounded, remembered.
+func TestHTTPUsers(t *testing.T) {
+	t.Parallel()
+	const key = "a-secret-of-the-application"
+	var calls atomic.Int32
+	server := httptest.NewServer(application(key, &calls))
 	defer server.Close()
 	now := time.Now()
 	users, err := stripe.NewHTTPUsers(server.URL, key, func() time.Time { return now })

@@ -60,6 +60,7 @@ func (f *Fault) play(w http.ResponseWriter, r *http.Request, body []byte) bool {
 	case f.Cut:
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush() // else nothing is sent, and a client asks again by itself
 		panic(http.ErrAbortHandler)
 	}
 	return true

@@ -5,6 +5,7 @@ package test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,6 +49,13 @@ func TestNoEventLacksTheJobOfANewRoute(t *testing.T) {
 	<-begun
 	worker := start(t, options{release: true, url: url, flags: []string{"--role", "work", "--role", "operate"},
 		work: fast + "\nhandlers: {log: {events: [\"*:*\"]}}"})
+	t.Cleanup(func() {
+		if t.Failed() {
+			for line := range strings.Lines(worker.log.String()) {
+				if !strings.Contains(line, `"INFO"`) { t.Log(line) }
+			}
+		}
+	})
 	since := time.Now()
 	<-time.After(8 * time.Second) // the receivers hear of the route within five seconds
 	close(stop)

@@ -127,7 +127,9 @@ func TestClientBoundsWhatItReads(t *testing.T) {
 	}{
 		"html":      {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>"+canary) }, toss.ClassUnknown, "ANSWER_UNREADABLE"},
 		"too large": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, strings.Repeat("x", 2<<20)) }, toss.ClassUnknown, "ANSWER_TOO_LARGE"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 302) },
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
 			toss.ClassUnknown, "HTTP_302"},
 		"no code": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(400); fmt.Fprint(w, canary) }, toss.ClassRefused, "HTTP_400"},
 		"code that is none": {func(w http.ResponseWriter, r *http.Request) {

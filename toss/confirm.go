@@ -44,8 +44,8 @@ func (d *Desk) handleAuthorized(ctx context.Context, e *hook.Event) (hook.Effect
 	if o.State == StateConfirming && o.PaymentKey == a.PaymentKey {
 		return later(d.carry(ctx, o))
 	}
-	if !o.State.claimable() {
-		return nil, nil // settled meanwhile, or another payment of this order is
+	if !o.claimable() {
+		return nil, nil // settled meanwhile, or the buyer was told that nothing is charged
 	}
 	ok, effect, err := d.genuine(ctx, o, a)
 	if err != nil || !ok {
@@ -101,6 +101,13 @@ func (d *Desk) remark(id, kind, code, detail string) hook.Effect {
 	}
 }
 
+// claimable reports whether an authorised payment of this order may be
+// confirmed. Where a claim has failed its buyer was told that nothing is charged,
+// and so it stays.
+func (o *order) claimable() bool {
+	return o.State.claimable() && (o.State != StateAuthorized || o.Reason == "")
+}
+
 // claim makes an order the one that is confirmed: payment key stored, seat taken,
 // state confirming, all or nothing. The committed row is the durable intent: if
 // we die here, whoever comes next finds it confirming and asks Toss first. Where
@@ -113,7 +120,7 @@ func (d *Desk) claim(ctx context.Context, a authorized) (o *order, err error) {
 		if c, o, err = lockOrder(ctx, tx, a.Order); err != nil {
 			return err
 		}
-		if !o.State.claimable() {
+		if !o.claimable() {
 			return nil
 		}
 		o.PaymentKey, o.State, o.Reason = a.PaymentKey, StateAuthorized, ""
@@ -298,7 +305,20 @@ func (d *Desk) troubled(ctx context.Context, o *order, cause error) error {
 	case ClassBusy:
 		return hook.After(cause, max(wait(cause), 5*time.Second))
 	}
-	return hook.After(cause, pauseShort)
+	return hook.After(cause, patience(hook.JobOf(ctx).Failed))
+}
+
+// patience is the pause after so many failures: a buyer waits for the first
+// ones, an outage of Toss lasts through the last. The sixty attempts of a job
+// take more than three hours; then the sweeper and the reconciler go on alone.
+func patience(failed int) time.Duration {
+	switch {
+	case failed < 5:
+		return pauseShort
+	case failed < 20:
+		return pauseLong
+	}
+	return 5 * time.Minute
 }
 
 // needs marks an order for people, unless it is marked already.

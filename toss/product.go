@@ -32,9 +32,6 @@ func (p *Product) open(now time.Time) bool {
 	return !p.Closed && (p.OpensAt == nil || !now.Before(*p.OpensAt)) && (p.ClosesAt == nil || now.Before(*p.ClosesAt))
 }
 
-// full reports whether no seat can be had at this moment.
-func (p *Product) full() bool { return p.Seats != nil && p.Taken >= *p.Seats }
-
 var productID = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // maxPrice keeps amounts exact in every JSON reader, with room for sums.

@@ -515,3 +515,59 @@ func TestUnknownOrdersAreNotOurs(t *testing.T) {
 		t.Error(fmt.Sprint(cancels, " cancels of another shop's payments"))
 	}
 }
+
+func TestDeliveriesInAnyOrderOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []string{"beforeConfirmAnswers", "contradict", "duplicate", "drop", "truncatedBody", "missingHeaders"} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, onSQLite(), setup{config: func(c *toss.Config) { c.HintGap = time.Millisecond }})
+			w.product("meetup", 15000, 1, false)
+			b := w.visit("meetup")
+			b.prepare()
+			if err := w.sim.Fault("webhook", tosstest.Fault{Action: fault}); err != nil {
+				t.Fatal(err)
+			}
+			_, back := b.authorize("")
+			b.land(back)
+			w.settle()
+			if o := w.orderInfo(b.order); o.State != toss.StatePaid || o.Attention != "" {
+				t.Errorf("order: %+v", o.OrderInfo)
+			}
+			if paid, _ := w.check("meetup"); paid != 1 {
+				t.Errorf("%d paid", paid)
+			}
+		})
+	}
+}
+
+// TestWhatTheBuyerWasToldStays replays the event of an order that found no seat,
+// after a seat has become free: it is not charged after all.
+func TestWhatTheBuyerWasToldStays(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, e engine) {
+		w := newWorld(t, e, setup{})
+		w.product("one", 15000, 1, false)
+		slow, quick := w.visit("one"), w.visit("one")
+		slow.prepare()
+		_, back := slow.authorize("")
+		w.offset.Add(int64(11 * time.Minute))
+		key := quick.buy()
+		if _, page := slow.land(back); !strings.Contains(page, "결제하지 않았어요.") {
+			t.Fatalf("receipt: %s", page)
+		}
+		w.must(w.sim.Refund(key, 0, "by hand"))
+		w.settle()
+		events, _, err := w.nodes[0].store.Events(t.Context(), hook.Filter{Source: "checkout", Subject: slow.order})
+		if err != nil || len(events) != 1 {
+			t.Fatalf("%d events: %v", len(events), err)
+		}
+		if _, err := w.nodes[0].store.Replay(t.Context(), events[0].ID, hook.Replay{Reason: "try", Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		w.settle()
+		if confirms, _ := w.calls("confirm"); confirms != 1 {
+			t.Errorf("%d confirms", confirms)
+		}
+	})
+}

@@ -44,12 +44,6 @@ func (s OrderState) claimable() bool {
 	return false
 }
 
-// wins reports whether an order in this state keeps all others of its purchase
-// from being confirmed.
-func (s OrderState) wins() bool {
-	return s == StateConfirming || s == StatePaid || s == StateAwaitingDeposit
-}
-
 // Why an authorised order is not charged, or was superseded.
 const (
 	reasonNoSeat      = "no_seat"

@@ -93,7 +93,6 @@ type world struct {
 	toss   *httptest.Server
 	nodes  []*node
 	offset atomic.Int64 // of the desks' clocks
-	log    *bytes.Buffer
 }
 
 type node struct {
@@ -244,11 +243,18 @@ func (w *world) tryVisit(product string, n int) (*buyer, error) {
 		return nil, err
 	}
 	b := &buyer{w: w, n: w.nodes[n%len(w.nodes)], client: &http.Client{Jar: jar}}
-	_, page, err := b.get("/checkout/p/" + product)
-	if err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		resp, page, err := b.get("/checkout/p/" + product)
+		switch {
+		case err != nil:
+			return nil, err
+		case resp.StatusCode == http.StatusServiceUnavailable && try < 5:
+			continue // a busy machine: the page says to try again, and a buyer does
+		case resp.StatusCode != http.StatusOK:
+			return nil, fmt.Errorf("page of %s: %s", product, resp.Status)
+		}
+		return b, b.read(page)
 	}
-	return b, b.read(page)
 }
 
 // follow opens a purchase that an application has begun.
@@ -450,14 +456,14 @@ func (w *world) orders(product string) (all []toss.OrderInfo) {
 // until waits for something that other goroutines bring about.
 func (w *world) until(what string, ok func() bool) {
 	w.Helper()
-	end := time.NewTimer(20 * time.Second)
+	end := time.NewTimer(time.Minute)
 	defer end.Stop()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
 	for !ok() {
 		select {
 		case <-end.C:
-			w.Fatalf("not within 20 s: %s", what)
+			w.Fatalf("not within a minute: %s", what)
 		case <-look.C:
 		}
 	}

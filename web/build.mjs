@@ -1,8 +1,8 @@
 // Bundles every script that hookkeeper serves. The results are committed; CI
-// builds again and compares. With an argument, bundles into that folder instead.
+// builds again and compares. With an argument, bundles below that folder instead.
 import { build } from 'esbuild';
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -25,7 +25,7 @@ for (const [entry, outfile, mangleProps] of bundles) {
   if (!existsSync(here(entry))) continue;
   await build({
     entryPoints: [here(entry)],
-    outfile: process.argv[2] ? join(process.argv[2], basename(outfile)) : here(outfile),
+    outfile: process.argv[2] ? join(process.argv[2], outfile.slice(3)) : here(outfile),
     bundle: true,
     minify: true,
     format: 'iife',

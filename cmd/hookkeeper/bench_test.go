@@ -1,16 +1,23 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/bench"
 	"github.com/hookkeeper/hookkeeper/internal/pgtest"
 )
 
@@ -130,6 +137,53 @@ func databases(t *testing.T, url string) (names string) {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// A server that answers 200 and keeps nothing is found out, and so is a worker that
+// leaves its work undone.
+func TestBenchFindsWhatAStoreLost(t *testing.T) {
+	place, err := newBenchPlace(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	database, err := place.fresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	liar := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer liar.Close()
+	check := func(deliveries int, m measurement) error {
+		load, err := bench.Prepare(bench.Mix{Secret: benchSecret, Deliveries: deliveries}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := bench.Closed(t.Context(), []string{strings.TrimPrefix(liar.URL, "http://")}, 2, load)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return database.check(t.Context(), m, r, load, 0)
+	}
+	if err := check(20, measurement{}); err == nil || !strings.Contains(err.Error(), "20 of 20 acknowledged events were not found") {
+		t.Errorf("nothing was kept: %v", err)
+	}
+	if err := check(0, measurement{}); err != nil {
+		t.Errorf("nothing was acknowledged: %v", err)
+	}
+	err = database.with(t.Context(), func(store hook.Store) error {
+		return store.Apply(t.Context(), func(ctx context.Context, tx hook.Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO bench_effects (event, handler) VALUES ('a', 'h')`)
+			return err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := check(0, measurement{work: true, handlers: 1}); err == nil || !strings.Contains(err.Error(), "1 effects of 1 different jobs, want 0") {
+		t.Errorf("an effect of nothing: %v", err)
+	}
+	if err := errors.Join(database.drop(), place.close()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestBenchRefusesWrongUsage(t *testing.T) {

@@ -72,7 +72,7 @@ func TestSeedSQLite(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const n = 50_100 // more than one chunk
+	const n = 10_100 // more than one chunk
 	var seen []int
 	if err := bench.SeedSQLite(t.Context(), path, n, func(done int) { seen = append(seen, done) }); err != nil {
 		t.Fatal(err)

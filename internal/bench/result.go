@@ -140,3 +140,9 @@ func (r *Result) Unanswered() *Load {
 	}
 	return l
 }
+
+// String sums the run up in one line.
+func (r *Result) String() string {
+	return fmt.Sprintf("%d answered, %d refused, %d forgeries caught, %d believed in %s",
+		r.Answered, r.Refused, r.Caught, r.Believed, r.Elapsed.Round(time.Millisecond))
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // seedChunk is how many rows one transaction of a seeding holds.
-const seedChunk = 50_000
+const seedChunk = 10_000
 
 //go:embed seed_sqlite.sql
 var seedSQLite string

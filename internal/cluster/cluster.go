@@ -114,7 +114,9 @@ func (c *Cluster) create(ctx context.Context) error {
 		return err
 	}
 	_, err = fmt.Fprintf(f, "\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\n"+
-		"shared_buffers = 32MB\nmax_connections = 100\nlogging_collector = off\n", port, c.dir)
+		"shared_buffers = 32MB\nmax_connections = 100\nlogging_collector = off\n"+
+		// Deadlocks are to be seen before a client's own lock_timeout breaks them.
+		"deadlock_timeout = 100ms\n", port, c.dir)
 	return errors.Join(err, f.Close())
 }
 

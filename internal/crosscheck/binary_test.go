@@ -53,8 +53,9 @@ type receiver struct {
 	client           *http.Client
 }
 
-// serve starts the binary on an empty database and stops it after the test.
-func serve(t *testing.T, binary string) *receiver {
+// serve starts the binary on an empty database, with further variables in its
+// environment, and stops it after the test.
+func serve(t *testing.T, binary string, more ...string) *receiver {
 	t.Helper()
 	folder := t.TempDir()
 	if err := os.WriteFile(filepath.Join(folder, "hookkeeper.yaml"), []byte(configuration), 0o600); err != nil {
@@ -64,11 +65,11 @@ func serve(t *testing.T, binary string) *receiver {
 	command := exec.CommandContext(ctx, binary, "serve", "--config", "hookkeeper.yaml", "--database", "sqlite:events.db",
 		"--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0", "--log-format", "json")
 	command.Dir = folder
-	command.Env = []string{
+	command.Env = append([]string{
 		"STRIPE_WEBHOOK_SECRET=" + stripeSecret + "," + stripeOldSecret,
 		"GITHUB_WEBHOOK_SECRET=" + githubSecret, "PARTNER_SECRET=" + partnerSecret,
 		"HOOKKEEPER_OPERATOR_TOKEN=" + operatorToken,
-	}
+	}, more...)
 	log := &logReader{serving: make(chan [2]string, 1), ended: make(chan struct{})}
 	stderr, err := command.StderrPipe()
 	if err != nil {

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"crypto/sha256"
 	"reflect"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -45,4 +46,31 @@ func (g *Gate) Strangers() int {
 	g.brake.mu.Lock()
 	defer g.brake.mu.Unlock()
 	return len(g.brake.by)
+}
+
+// Sheet is a row of the table of pages.
+type Sheet struct {
+	Pattern string
+	Need    hook.Role
+}
+
+// Sheets gives the table of pages.
+func Sheets() []Sheet {
+	var all []Sheet
+	for _, s := range pageRoutes() {
+		all = append(all, Sheet{s.pattern, s.need})
+	}
+	return all
+}
+
+// HashOf is the form in which a store keeps a token.
+func HashOf(token string) hook.TokenHash { return sha256.Sum256([]byte(token)) }
+
+// Texts are the catalogues by language.
+func Texts() map[string]map[string]string {
+	f, err := readFrames()
+	if err != nil {
+		panic(err)
+	}
+	return f.texts
 }

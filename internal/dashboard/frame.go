@@ -229,9 +229,11 @@ func digits(n int) string { return strconv.Itoa(n) }
 func (p *Pages) newView(r *http.Request) *view {
 	v := &view{Lang: english, Now: p.now(), Version: p.frames.version, Extra: p.extra, Keys: cookieOf(r, "keys") != "off"}
 	below := strings.TrimPrefix(r.URL.Path, "/dashboard/")
-	v.Root = strings.Repeat("../", strings.Count(below, "/"))
-	v.Path = below
-	if r.URL.RawQuery != "" {
+	v.Root = strings.Repeat("../", strings.Count(strings.TrimPrefix(r.URL.EscapedPath(), "/dashboard/"), "/"))
+	if r.Method == http.MethodGet {
+		v.Path = below
+	}
+	if v.Path != "" && r.URL.RawQuery != "" {
 		v.Path += "?" + r.URL.RawQuery
 	}
 	switch chosen := cookieOf(r, "lang"); {

@@ -13,14 +13,14 @@ import (
 
 // When the overview says that something wants a look.
 const (
-	oldJob      = 5 * time.Minute // a due job that nobody has taken for so long
+	oldJob      = 5 * time.Minute // an open job that is so old
 	silentTimes = 20              // usual gaps of silence
 	silentLeast = 10 * time.Minute
 	burst       = 10 // refused signatures within ten minutes
 	burstTime   = 10 * time.Minute
-	failShare   = 30 // percent of a handler's newest attempts
-	failLeast   = 10 // attempts that say something
-	deadMost    = 0
+	failShare   = 30  // percent of a handler's newest attempts
+	failLeast   = 10  // attempts that say something
+	recentNotes = 200 // refused deliveries that are counted: each brings its body along
 )
 
 // concern is something that wants a look.
@@ -99,12 +99,12 @@ func concernsOf(v *view, page *overviewPage, counts hook.Counts, traffic *hook.T
 	add := func(grave bool, link, key string, fill ...any) {
 		all = append(all, concern{grave, v.T(key, fill...), link})
 	}
-	if page.Dead > deadMost {
+	if page.Dead > 0 {
 		add(true, "dead", "concern.dead", page.Dead)
 	}
 	for _, name := range sortedKeys(counts.OldestJob) {
 		if age := counts.StoreTime.Sub(counts.OldestJob[name]); age > oldJob {
-			add(true, "jobs?handler="+urlEscape(name), "concern.old", name, v.Span(age))
+			add(false, "jobs?handler="+urlEscape(name), "concern.old", name, v.Span(age))
 		}
 	}
 	for _, s := range page.Sources {
@@ -136,7 +136,7 @@ func graveFirst(c concern) int {
 
 // sourceRows gathers what is known of every source.
 func (p *Pages) sourceRows(ctx context.Context, v *view, counts hook.Counts, traffic *hook.Traffic) ([]sourceRow, error) {
-	notes, err := p.ledger.Rejections(ctx, "", maxPage)
+	notes, err := p.ledger.Rejections(ctx, "", recentNotes)
 	refused := map[string]int{}
 	for _, n := range notes {
 		if v.Now.Sub(n.At) < burstTime {

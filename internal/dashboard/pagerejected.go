@@ -52,7 +52,7 @@ func noteID(n *hook.Rejection) string {
 func (p *Pages) rejected(w http.ResponseWriter, r *http.Request, v *view) error {
 	q := r.URL.Query()
 	list := rejectedList{Source: q.Get("source"), Reason: q.Get("reason"), Sources: p.sourceNames()}
-	notes, err := p.ledger.Rejections(r.Context(), list.Source, maxPage)
+	notes, err := p.ledger.Rejections(r.Context(), list.Source, 2*recentNotes)
 	if err != nil {
 		return err
 	}

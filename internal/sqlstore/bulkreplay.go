@@ -150,7 +150,7 @@ func (c *Core) AddBulk(ctx context.Context, tx Tx, o hook.BulkOrder) (int64, err
 	}
 	now := c.now(tx)
 	if o.Filter.Until.IsZero() || o.Filter.Until.UnixMicro() > now {
-		o.Filter.Until = fromMicros(now)
+		o.Filter.Until = fromMicros(now + 1) // what is recorded at this very moment belongs to it
 	}
 	n, _, err := c.CountBulk(ctx, tx, o)
 	if err != nil {

@@ -9,7 +9,7 @@ import { reduce } from './reduce';
 import { script, type FreshUrl } from './sdk';
 import { initial, working, type Effect, type Event, type State } from './states';
 import { tabs } from './tabs';
-import { now, timers } from './timers';
+import { now, pause, timers } from './timers';
 
 /** What there is to show: the state, and what the buyer has waited for too long in it. */
 export interface Snapshot {
@@ -167,16 +167,17 @@ export function createCheckout({ boot, place, freshUrl }: Options): Checkout {
     goReceipt: ({ url }) => location.replace(url || api.url('/receipt')),
   };
 
-  /** Asks the server whether anything was paid. What cannot be asked is not claimed. */
+  /** Asks the server whether anything was paid. What cannot be asked is not claimed, and nobody waits for it for long. */
   function checkState(): void {
-    checked = api.state().then(
+    const asked = api.state().then(
       ({ status, receiptUrl }) => {
-        if (/^(confirming|paid|refund(ing|ed))$/.test(String(status)) || (status === 'awaiting_deposit' && shown.state.asked)) {
-          dispatch({ type: 'REMOTE_PAID', url: String(receiptUrl || '') });
+        if (/^(confirming|paid|refund(ing|ed))$/.test(status as string) || (status === 'awaiting_deposit' && shown.state.asked)) {
+          dispatch({ type: 'REMOTE_PAID', url: receiptUrl });
         } else dispatch({ type: 'UNCHARGED', clean: status === 'open' });
       },
       () => {},
     );
+    checked = Promise.race([asked, pause(settings.slow)]);
   }
 
   function returned(): void {

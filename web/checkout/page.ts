@@ -1,8 +1,7 @@
-// Our own checkout page: the boot object is in the document.
+// Our own checkout page: the element and its boot object are in the document.
 import type { Boot } from './boot';
 import { define, type HookkeeperCheckout } from './element';
 
 define();
-const element = document.querySelector<HookkeeperCheckout>('hookkeeper-checkout');
-const boot = document.getElementById('hk-boot');
-if (element && boot) element.boot = JSON.parse(boot.textContent || '') as Boot;
+const boot = document.getElementById('hk-boot')!.textContent;
+document.querySelector<HookkeeperCheckout>('hookkeeper-checkout')!.boot = JSON.parse(boot!) as Boot;

@@ -91,7 +91,7 @@ export type Event =
   | { type: 'RESTORED'; now: number }
   | { type: 'OTHER_TAB'; busy: boolean; now: number }
   | { type: 'UNCHARGED'; clean: boolean }
-  | { type: 'REMOTE_PAID'; url?: string };
+  | { type: 'REMOTE_PAID'; url?: unknown };
 
 export type TimerId = 'watchdog' | 'retry';
 

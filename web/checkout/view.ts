@@ -31,12 +31,13 @@ export function viewOf({ state: s, slow, stuck, lost }: Snapshot, boot: Boot, se
   const { phase, order, retryCount: n } = s;
   const fail = s.fail || ({} as Partial<Fail>);
   const data = fail.data || {};
+  const amount = order && money(order.amount, boot.lang);
   const values: Record<string, unknown> = {
     ...data,
     n,
     ref: boot.cid.slice(-6).toUpperCase(), // enough to find the checkout by, not to open it with
-    amount: order && money(order.amount, boot.lang),
-    a: order && money(order.amount, boot.lang),
+    amount,
+    a: amount,
     b: money(Number(data['amount']), boot.lang),
   };
   const t = (key: string): string => (boot.texts[key] || '').replace(/\{(\w+)\}/g, (_, name) => String(values[name] || ''));

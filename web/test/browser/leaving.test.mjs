@@ -62,6 +62,17 @@ test('a page from the back button has dead frames, so it begins anew', async () 
   await approve(visit.page);
 });
 
+test('a server that does not say how the checkout stands holds nobody up', async () => {
+  visit = await enter(browser);
+  await buy(visit, house, product);
+  await reach(visit.page, 'ready');
+  await visit.context.route(/\/state$/, () => {}); // never answered
+  await visit.page.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await visit.page.waitForSelector('#hk-pm-2 iframe');
+  await reach(visit.page, 'ready');
+  assert.equal(visit.count('orders'), 1);
+});
+
 test('a page that was paid for elsewhere in the meantime goes to its receipt', async () => {
   visit = await enter(browser);
   const url = await buy(visit, house, product);
@@ -148,4 +159,26 @@ test('an element that is moved, taken away and put back keeps one form', async (
   await twoFrames(visit.page);
   await visit.page.click('.hk-pay');
   await approve(visit.page);
+});
+
+test('a window that outlived its order: paid elsewhere meanwhile, it is not charged', async () => {
+  visit = await enter(browser);
+  const url = await buy(visit, house, product);
+  await reach(visit.page, 'ready');
+  await visit.page.click('.hk-pay');
+  await visit.page.waitForURL(/\/pay\//);
+  const second = await visit.context.newPage();
+  await second.goto(url);
+  await reach(second, 'ready');
+  await second.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
+  await second.waitForSelector('#hk-pm-2 iframe'); // a new order: the open window's is superseded
+  await reach(second, 'ready');
+  await second.click('.hk-pay');
+  await approve(second);
+  await second.waitForSelector('[data-hk-result="paid"]');
+  await approve(visit.page);
+  await visit.page.waitForSelector('[data-hk-result="paid"]'); // the checkout's receipt: one of the two was charged
+  assert.equal((await house.calls('confirm')).length, 1);
+  const states = (await house.control('GET', 'payments')).map((p) => p.status);
+  assert.deepEqual(states.sort(), ['DONE', 'IN_PROGRESS']);
 });

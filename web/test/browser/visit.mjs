@@ -98,7 +98,9 @@ export async function twoFrames(page) {
 
 /** Approves in the payment window and waits for the receipt. */
 export async function approve(page) {
-  await page.waitForURL(/\/pay\//);
+  await page.waitForURL(/\/pay\//).catch(async (error) => {
+    throw new Error(`no payment window; the page says: ${await page.locator('body').innerText()}: ${error.message}`);
+  });
   await page.click('#authorize');
   await page.waitForURL(/\/receipt/);
 }

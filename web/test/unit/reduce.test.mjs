@@ -116,6 +116,7 @@ test('offline spends no retry', () => {
   assert.equal(waiting.retryCount, 2);
   const off = run([{ type: 'OFFLINE' }], waiting);
   assert.deepEqual(off.effects.map((e) => e.type), ['cancelTimers', 'teardown']);
+  assert.ok(off.state.gen > waiting.gen, 'what was under way must be stale');
   const on = run([{ type: 'ONLINE' }], off.state);
   assert.equal(on.state.retryCount, 1);
   assert.equal(on.of('attempt').script, 'freshUrl');
