@@ -16,6 +16,7 @@ type devCmd struct {
 	Dir            string `help:"Folder for database and secrets." default:".hookkeeper" placeholder:"DIR"`
 	Listen         string `help:"Address for senders; a free port if the default is taken." standard:"127.0.0.1:8080" placeholder:"ADDR"`
 	OperatorListen string `help:"Address for operators; a free port if the default is taken." standard:"127.0.0.1:8081" placeholder:"ADDR"`
+	SandboxListen  string `help:"Address of the Toss sandbox; a free port if the default is taken." standard:"127.0.0.1:7070" placeholder:"ADDR"`
 	LogFormat      string `help:"How the log is written." enum:"text,json" default:"text" placeholder:"FORMAT"`
 	LogLevel       string `help:"What the log leaves out." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
 	Quiet          bool   `help:"Send no sample events."`
@@ -38,16 +39,20 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 		operator: devListen(&p, "operator-listen", cmd.OperatorListen, defaultOperatorListen),
 	}
 	defer doors.close()
+	sandbox := devListen(&p, "sandbox-listen", cmd.SandboxListen, "127.0.0.1:7070")
 	if len(p) > 0 {
 		return errors.Join(p...)
 	}
+	defer sandbox.Close()
 	folder, err := prepareDevFolder(cmd.Dir)
 	if err != nil {
 		return fmt.Errorf("dev folder %s: %w", cmd.Dir, err)
 	}
 	folder.values["HOOKKEEPER_URL"] = "http://" + addressOf(doors.public)
 	folder.values["HOOKKEEPER_OPERATOR"] = "http://" + addressOf(doors.operator)
+	shop := openShop(sandbox, folder)
 	c := folder.config()
+	c.Checkout.PublicURL = folder.values["HOOKKEEPER_URL"]
 	c.LogFormat, c.LogLevel = cmd.LogFormat, cmd.LogLevel
 	c.Handlers[logHandlerName] = []string{"*:*"}
 	sources := c.build(&p)
@@ -66,7 +71,11 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 		if err := folder.write(); err != nil {
 			log.Error("dev folder", "error", err.Error())
 		}
-		a.welcome(folder, c, n.loginLink())
+		go shop.serve(ctx, log)
+		if err := shop.stock(ctx, folder); err != nil && ctx.Err() == nil {
+			log.Error("sample product", "error", err.Error())
+		}
+		a.welcome(folder, c, shop.lines(folder), n.loginLink())
 		if !cmd.Quiet {
 			sendSamples(ctx, a, folder, c)
 		}
@@ -99,7 +108,7 @@ func devListen(p *problems, flag, wish, standard string) net.Listener {
 }
 
 // welcome prints every address and a ready line for each source.
-func (a *app) welcome(f *devFolder, c *config, login string) {
+func (a *app) welcome(f *devFolder, c *config, shop, login string) {
 	public, operator := f.values["HOOKKEEPER_URL"], f.values["HOOKKEEPER_OPERATOR"]
 	secrets := filepath.Join(f.path, devEnvFile)
 	flag := ""
@@ -110,6 +119,7 @@ func (a *app) welcome(f *devFolder, c *config, login string) {
 	fmt.Fprintf(&b, "\nhookkeeper dev\n\n")
 	fmt.Fprintf(&b, "  receives   %s/hooks/{source}\n", public)
 	fmt.Fprintf(&b, "  dashboard  %s%s  (logs in once)\n", operator, login)
+	b.WriteString(shop)
 	fmt.Fprintf(&b, "  operators  %s/api/v1/events  (token in %s)\n", operator, secrets)
 	fmt.Fprintf(&b, "  metrics    %s/metrics\n", operator)
 	fmt.Fprintf(&b, "  database   %s\n", sqlitePath(c.Database))

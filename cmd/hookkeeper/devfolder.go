@@ -94,7 +94,8 @@ func devSecrets() map[string]func() string {
 	return map[string]func() string{
 		envStripeSecret:   func() string { return "whsec_" + randomToken(24) },
 		envGitHubSecret:   func() string { return randomToken(24) },
-		envTossKey:        func() string { return "test_sk_" + randomToken(16) },
+		envTossKey:        func() string { return "test_gsk_" + randomToken(16) },
+		envTossClient:     func() string { return "test_gck_" + randomToken(16) },
 		envTossSecurity:   func() string { return randomToken(32) },
 		envStandardSecret: func() string { return otherSecret("standard-webhooks") },
 		envToken:          func() string { return randomToken(24) },
@@ -118,6 +119,9 @@ func prepareDevFolder(dir string) (*devFolder, error) {
 			f.values[name] = fresh()
 		}
 	}
+	if strings.HasPrefix(f.values[envTossKey], "test_sk_") { // of a version before the checkout: not the widget's kind
+		f.values[envTossKey] = devSecrets()[envTossKey]()
+	}
 	f.found = true
 	// Whoever keeps the folder in a repository must not publish its secrets.
 	if err := os.WriteFile(filepath.Join(dir, ".gitignore"), []byte("*\n"), 0o600); err != nil {
@@ -131,7 +135,7 @@ func (f *devFolder) write() error {
 	var b bytes.Buffer
 	b.WriteString("# Made by hookkeeper dev. For trying things out, not for production.\n")
 	for _, name := range []string{
-		envStripeSecret, envGitHubSecret, envTossKey, envTossSecurity, envStandardSecret,
+		envStripeSecret, envGitHubSecret, envTossKey, envTossClient, envTossSecurity, envStandardSecret,
 		envToken, "HOOKKEEPER_URL", "HOOKKEEPER_OPERATOR",
 	} {
 		if v := f.values[name]; v != "" {
