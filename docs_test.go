@@ -467,7 +467,7 @@ func tablesInDesign(t *testing.T) {
 	}
 	want := map[string]bool{}
 	for _, path := range paths {
-		for _, m := range regexp.MustCompile(`(?m)^CREATE TABLE (\w+)`).FindAllStringSubmatch(readText(t, path), -1) {
+		for _, m := range regexp.MustCompile(`(?m)^CREATE TABLE (\w+) \(`).FindAllStringSubmatch(readText(t, path), -1) {
 			want[m[1]] = true
 		}
 	}

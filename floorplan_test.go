@@ -49,7 +49,7 @@ var plan = map[string]room{
 	"internal/torture": {2, []string{"hook", "internal/history", "internal/cluster", "internal/wire"}, nil},
 	".": {2, []string{"hook", "internal/ingest", "internal/worker", "internal/dashboard", "internal/fault"},
 		[]string{"github.com/prometheus/client_golang"}},
-	"cmd/hookkeeper": {3, []string{".", "hook", "source", "forward", "sqlite", "internal/dev", "internal/bench", "internal/torture", "internal/cluster", "internal/history", "toss", "tosstest", "stripe", "stripe/channel"},
+	"cmd/hookkeeper": {3, []string{".", "hook", "source", "forward", "sqlite", "postgres", "internal/dev", "internal/bench", "internal/torture", "internal/cluster", "internal/history", "toss", "tosstest", "stripe", "stripe/channel"},
 		[]string{"github.com/alecthomas/kong", "github.com/goccy/go-yaml"}},
 }
 
