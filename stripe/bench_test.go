@@ -53,7 +53,7 @@ func onEngines(t *testing.T, test func(b *bench)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := hooktest.NewClock()
-			b := &bench{T: t, clock: clock, store: open(t, clock), ended: make(chan struct{}, 1)}
+			b := &bench{T: t, clock: clock, store: open(t, clock)}
 			b.sim = stripetest.New(clock.Now(), stripe.PinnedVersion)
 			t.Cleanup(func() {
 				b.stop()
@@ -77,7 +77,6 @@ type bench struct {
 	desk   *stripe.Desk
 	routes []hook.Route
 
-	ended chan struct{} // an attempt has ended
 	stops []func()
 
 	mu    sync.Mutex
@@ -131,13 +130,7 @@ func (b *bench) work(workers int) {
 	for i := range workers {
 		pool := worker.New(worker.Config{Queue: b.store, Routes: b.routes, Logger: slog.New(slog.DiscardHandler),
 			Node: fmt.Sprintf("n%d", i), BackoffBase: time.Millisecond, BackoffMax: time.Millisecond, Slots: 4,
-			Poll: 100 * time.Millisecond, Jitter: func() float64 { return 0 },
-			Meter: worker.Meter{Attempt: func(string, string, time.Duration) {
-				select {
-				case b.ended <- struct{}{}:
-				default:
-				}
-			}}})
+			Poll: 100 * time.Millisecond, Jitter: func() float64 { return 0 }})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		b.mu.Lock()
@@ -225,58 +218,46 @@ func (b *bench) deliverAll(sequences [][][]byte) {
 // settle waits until no job can go on by itself.
 func (b *bench) settle() {
 	b.Helper()
-	limit := time.After(60 * time.Second)
-	for {
-		counts, err := b.store.Counts(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		open := int64(0)
-		for _, states := range counts.Jobs {
-			open += states[hook.StateReady] + states[hook.StateRunning] + states[hook.StateRetrying]
-		}
-		if open == 0 {
-			return
-		}
-		look := time.NewTimer(30 * time.Millisecond)
-		select {
-		case <-look.C:
-		case <-limit:
-			b.Fatalf("jobs are still open after a minute: %v", counts.Jobs)
-		}
-		look.Stop()
-	}
+	b.await(func(open, _ int64) bool { return open == 0 })
 }
 
 // settlePatiently also gives jobs that wait the time to look again.
 func (b *bench) settlePatiently() {
 	b.Helper()
-	for until := time.Now().Add(time.Minute); time.Now().Before(until); {
-		b.settle()
-		if b.waiting() == 0 {
-			return
+	b.await(func(open, waiting int64) bool {
+		if open == 0 && waiting > 0 {
+			b.clock.Advance(15 * time.Second)
+			b.wake()
 		}
-		b.clock.Advance(15 * time.Second)
-		b.wake()
-		look := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-b.ended:
-		case <-look.C:
-		}
-		look.Stop()
-	}
+		return open == 0 && waiting == 0
+	})
 }
 
-func (b *bench) waiting() (n int64) {
+// settleLimit is for a busy machine under the race detector.
+const settleLimit = 4 * time.Minute
+
+// await looks at the jobs now and again until done says so.
+func (b *bench) await(done func(open, waiting int64) bool) {
 	b.Helper()
-	counts, err := b.store.Counts(b.Context())
-	if err != nil {
-		b.Fatal(err)
+	look := time.NewTicker(30 * time.Millisecond)
+	defer look.Stop()
+	for until := time.Now().Add(settleLimit); ; <-look.C {
+		counts, err := b.store.Counts(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		var open, waiting int64
+		for _, states := range counts.Jobs {
+			open += states[hook.StateReady] + states[hook.StateRunning] + states[hook.StateRetrying]
+			waiting += states[hook.StateWaiting]
+		}
+		if done(open, waiting) {
+			return
+		}
+		if time.Now().After(until) {
+			b.Fatalf("jobs are still open: %v; %s%s", counts.Jobs, b.causes(hook.StateWaiting), b.causes(hook.StateRetrying))
+		}
 	}
-	for _, states := range counts.Jobs {
-		n += states[hook.StateWaiting]
-	}
-	return n
 }
 
 // rows reads a query as lines of values between bars; times as Unix seconds.

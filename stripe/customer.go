@@ -77,15 +77,26 @@ func (d *Desk) errUnknownUser(ctx context.Context, customer string) error {
 		"or configure a lookup: %w", customer, hook.ErrNotYet), wait)
 }
 
-// resolve completes a person from what is known and then from the lookup. It is
-// called outside any transaction. Without an answer the error is ErrNotYet.
-func (d *Desk) resolve(ctx context.Context, mode string, p person) (person, error) {
+// resolve completes a person from what is known, then from the customer at Stripe,
+// then from the lookup. It is called outside any transaction. Without an answer
+// the error is ErrNotYet.
+func (d *Desk) resolve(ctx context.Context, ev *event, p person) (person, error) {
 	if p.user != "" || p.customer == "" {
 		return p, nil
 	}
-	known, email, err := d.customer(ctx, mode, p.customer)
+	known, email, err := d.customer(ctx, ev.Mode, p.customer)
 	if err != nil || known != "" {
 		return p, err // what is known is read again inside the effect
+	}
+	if d.asks(ev.Mode) {
+		o, err := d.api.object(ctx, p.customer, ev.account)
+		if err != nil && !errors.Is(err, errGone) {
+			return p, err
+		}
+		if asked := personOf(ev, o); asked.user != "" {
+			asked.at = d.cfg.Now()
+			return asked, nil
+		}
 	}
 	if d.cfg.Users != nil {
 		if p.email != "" {
@@ -93,7 +104,7 @@ func (d *Desk) resolve(ctx context.Context, mode string, p person) (person, erro
 		}
 		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 		defer cancel()
-		user, err := d.cfg.Users.UserOf(ctx, Customer{Source: d.name, Mode: mode, ID: p.customer, Email: email})
+		user, err := d.cfg.Users.UserOf(ctx, Customer{Source: d.name, Mode: ev.Mode, ID: p.customer, Email: email})
 		if err != nil {
 			return p, fmt.Errorf("look up the user of customer %s: %w", p.customer, err)
 		}

@@ -209,8 +209,9 @@ func TestTheSenderFails(t *testing.T) {
 				b.open(b.keyed)
 				b.sim.Put(stripetest.Subscription("sub_f", "cus_f", "u", "active", b.sim.Now(), b.sim.Now().Add(time.Hour)))
 				id := b.deliver(b.sim.Emit("customer.subscription.created", "sub_f")).EventID
-				fault.Path = "/v1/subscriptions"
-				b.sim.Fail(fault)
+				mine := fault // the engines run at the same time
+				mine.Path = "/v1/subscriptions"
+				b.sim.Fail(mine)
 				handler := b.routeOf("stripe-subscriptions")
 				ask := hook.Ask{Handlers: []string{"stripe-subscriptions"}, Lease: 30 * time.Second, Max: 1, MaxAttempts: 12, Node: "a"}
 				job := b.claim(ask)

@@ -194,7 +194,7 @@ func (d *Desk) handleNotice(ctx context.Context, e *hook.Event) (hook.Effect, er
 	if p.customer == "" && p.user == "" {
 		return d.told(e, ""), nil // a guest: there is nobody to tell
 	}
-	if p, err = d.resolve(ctx, e.Mode, p); err != nil {
+	if p, err = d.resolve(ctx, ev, p); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, tx hook.Tx) error {

@@ -41,7 +41,7 @@ func (d *Desk) handleSubscription(ctx context.Context, e *hook.Event) (hook.Effe
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.resolve(ctx, e.Mode, personOf(ev, o))
+	p, err := d.resolve(ctx, ev, personOf(ev, o))
 	if err != nil {
 		return nil, err
 	}

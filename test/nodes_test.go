@@ -52,7 +52,9 @@ func TestNoEventLacksTheJobOfANewRoute(t *testing.T) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			for line := range strings.Lines(worker.log.String()) {
-				if !strings.Contains(line, `"INFO"`) { t.Log(line) }
+				if !strings.Contains(line, `"INFO"`) {
+					t.Log(line)
+				}
 			}
 		}
 	})

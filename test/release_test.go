@@ -16,7 +16,7 @@ import (
 func testHooks() map[string]string {
 	return map[string]string{
 		"HK_MUTANT": "ack_before_commit,check_then_insert,effect_outside_tx,no_fence,log_unverified," +
-			"shared_tx_rollback,waiting_blocks",
+			"shared_tx_rollback,waiting_blocks,swallow_db_error,unsorted_batch,cursor_past_open",
 		"HK_FAILPOINT":    "before-insert:error,before-commit:error,after-commit:exit,before-answer:panic,after-claim:exit,before-finish:exit",
 		"HK_CLOCK_OFFSET": "1000h",
 	}

@@ -51,9 +51,11 @@ func (d *Desk) handleAuthorized(ctx context.Context, e *hook.Event) (hook.Effect
 	if err != nil || !ok {
 		return later(effect, err)
 	}
-	o, err = d.claim(ctx, a)
-	if err != nil || o.State != StateConfirming || o.PaymentKey != a.PaymentKey {
-		return nil, err // no seat, or another order has won: nothing is charged
+	if o, err = d.claim(ctx, a); err != nil {
+		return nil, err
+	}
+	if o.State != StateConfirming || o.PaymentKey != a.PaymentKey {
+		return nil, nil // no seat, or another order has won: nothing is charged
 	}
 	return later(d.confirm(ctx, o))
 }
@@ -115,29 +117,37 @@ func (o *order) claimable() bool {
 // authorized with the reason, and nothing is ever charged for it.
 func (d *Desk) claim(ctx context.Context, a authorized) (o *order, err error) {
 	err = d.cfg.Applier.Apply(ctx, func(ctx context.Context, tx hook.Tx) error {
-		now := d.now()
-		var c *checkout
-		if c, o, err = lockOrder(ctx, tx, a.Order); err != nil {
-			return err
-		}
-		if !o.claimable() {
-			return nil
-		}
-		o.PaymentKey, o.State, o.Reason = a.PaymentKey, StateAuthorized, ""
-		if d.cfg.mutant("amount_from_redirect") {
-			o.Amount = a.Amount
-		}
-		o.Reason, err = d.mayConfirm(ctx, tx, c, o, now)
+		c, locked, err := lockOrder(ctx, tx, a.Order)
 		if err != nil {
 			return err
 		}
-		if o.Reason == "" {
-			o.State, o.Sent = StateConfirming, true
-			o.ConfirmKey, o.ConfirmNo, o.ConfirmUntil = o.ID, 1, at(now.Add(d.cfg.ConfirmWindow))
+		if locked.claimable() {
+			err = d.claimLocked(ctx, tx, c, locked, a)
 		}
-		return o.save(ctx, tx, now)
+		o = locked
+		return err
 	})
-	return o, err
+	if err != nil {
+		return nil, err // an effect that was too slow may still be writing to it
+	}
+	return o, nil
+}
+
+func (d *Desk) claimLocked(ctx context.Context, tx hook.Tx, c *checkout, o *order, a authorized) error {
+	now := d.now()
+	if d.cfg.mutant("amount_from_redirect") {
+		o.Amount = a.Amount
+	}
+	why, err := d.mayConfirm(ctx, tx, c, o, now)
+	if err != nil {
+		return err
+	}
+	o.PaymentKey, o.State, o.Reason = a.PaymentKey, StateAuthorized, why
+	if why == "" {
+		o.State, o.Sent = StateConfirming, true
+		o.ConfirmKey, o.ConfirmNo, o.ConfirmUntil = o.ID, 1, at(now.Add(d.cfg.ConfirmWindow))
+	}
+	return o.save(ctx, tx, now)
 }
 
 // mayConfirm takes the seat, and says why the order may not be confirmed.

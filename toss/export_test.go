@@ -1,6 +1,10 @@
 package toss
 
-import "context"
+import (
+	"context"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
 
 // WithMutant switches known mistakes on in a test, as HK_MUTANT does in a binary.
 func WithMutant(c Config, names ...string) Config {
@@ -29,4 +33,13 @@ func (d *Desk) NewOrder(ctx context.Context, cid, request, supersedes string) (s
 		return "", err
 	}
 	return o.ID, nil
+}
+
+// Answer asks Toss about an order and gives what would be written, unwritten.
+func (d *Desk) Answer(ctx context.Context, id string) (hook.Effect, error) {
+	o, err := d.order(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return d.bring(ctx, o)
 }

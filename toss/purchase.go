@@ -48,21 +48,25 @@ func (d *Desk) begin(ctx context.Context, p Purchase) (c *checkout, o *order, er
 		if err != nil {
 			return err
 		}
-		c = &checkout{ID: id, Product: product.ID, Buyer: p.Buyer, CustomerKey: customer, Lang: p.Lang,
+		made := &checkout{ID: id, Product: product.ID, Buyer: p.Buyer, CustomerKey: customer, Lang: p.Lang,
 			ReturnURL: p.ReturnURL, CreatedAt: at(now)}
 		if p.opened {
-			c.OpenedAt = at(now)
+			made.OpenedAt = at(now)
 		}
 		_, err = exec(ctx, tx, `INSERT INTO checkouts (id, product, buyer, customer_key, lang, return_url, opened_at, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			c.ID, c.Product, c.Buyer, c.CustomerKey, c.Lang, c.ReturnURL, stampOf(c.OpenedAt), now)
+			made.ID, made.Product, made.Buyer, made.CustomerKey, made.Lang, made.ReturnURL, stampOf(made.OpenedAt), now)
 		if err != nil {
 			return err
 		}
-		o, err = d.issue(ctx, tx, product, c, orderID, "first", 1, now)
+		first, err := d.issue(ctx, tx, product, made, orderID, "first", 1, now)
+		c, o = made, first
 		return err
 	})
-	return c, o, err
+	if err != nil {
+		return nil, nil, err // an effect that was too slow may still be writing to them
+	}
+	return c, o, nil
 }
 
 // issue writes a new order.
@@ -111,10 +115,14 @@ func (d *Desk) reissue(ctx context.Context, cid, request, supersedes, reason str
 		if err != nil {
 			return err
 		}
-		o, err = d.issue(ctx, tx, p, c, id, request, last.Attempt+1, now)
+		next, err := d.issue(ctx, tx, p, c, id, request, last.Attempt+1, now)
+		o = next
 		return err
 	})
-	return o, err
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // free refuses a purchase that has an order which is being confirmed or holds
@@ -173,13 +181,20 @@ func (d *Desk) prepare(ctx context.Context, cid, id string) (o *order, until tim
 	now := d.now()
 	until = now.Add(d.cfg.Hold)
 	err = d.cfg.Applier.Apply(ctx, func(ctx context.Context, tx hook.Tx) error {
-		var c *checkout
-		if c, o, err = lockOrder(ctx, tx, id); err != nil {
+		c, locked, err := lockOrder(ctx, tx, id)
+		if err != nil {
 			return err
 		}
-		return d.prepareLocked(ctx, tx, c, o, now)
+		if err := d.prepareLocked(ctx, tx, c, locked, now); err != nil {
+			return err
+		}
+		o = locked
+		return nil
 	})
-	return o, until, err
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return o, until, nil
 }
 
 func (d *Desk) prepareLocked(ctx context.Context, tx hook.Tx, c *checkout, o *order, now time.Time) error {

@@ -175,20 +175,24 @@ func cancelOrder(r *refund) (CancelOrder, error) {
 func (d *Desk) claimRefund(ctx context.Context, id string) (r *refund, o *order, err error) {
 	err = d.cfg.Applier.Apply(ctx, func(ctx context.Context, tx hook.Tx) error {
 		now := d.now()
-		r, err = scanRefund(tx.QueryRowContext(ctx, `UPDATE refunds SET attempts = attempts + 1, next_at = $2,
+		claimed, err := scanRefund(tx.QueryRowContext(ctx, `UPDATE refunds SET attempts = attempts + 1, next_at = $2,
 			sent_at = COALESCE(sent_at, $3) WHERE id = $1 AND state = 'open' AND next_at <= $3
 			RETURNING `+refundColumns, id, now.Add(refundLease), now))
 		if errors.Is(err, sql.ErrNoRows) {
-			r = nil
+			r, o = nil, nil
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		o, err = loadOrder(ctx, tx, r.Order)
+		of, err := loadOrder(ctx, tx, claimed.Order)
+		r, o = claimed, of
 		return err
 	})
-	return r, o, err
+	if err != nil {
+		return nil, nil, err // an effect that was too slow may still be writing to them
+	}
+	return r, o, nil
 }
 
 // refundShown asks Toss, settles what it shows, and reports whether the refund

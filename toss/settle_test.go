@@ -571,3 +571,29 @@ func TestWhatTheBuyerWasToldStays(t *testing.T) {
 		}
 	})
 }
+
+// TestAnOlderAnswerOverwritesNothing holds an answer back until a newer one has
+// been written.
+func TestAnOlderAnswerOverwritesNothing(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, e engine) {
+		w := newWorld(t, e, setup{})
+		w.product("meetup", 15000, 1, false)
+		b := w.visit("meetup")
+		key := b.buy()
+		w.settle()
+		old, err := w.desk().Answer(t.Context(), b.order) // DONE
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.must(w.sim.Refund(key, 0, "by hand"))
+		w.settle()
+		if err := w.nodes[0].store.Apply(t.Context(), old); err == nil {
+			t.Error("the older answer was written")
+		}
+		if o := w.orderInfo(b.order); o.State != toss.StateRefunded || o.Attention != "" || o.Refunded != 15000 {
+			t.Errorf("order: %+v", o.OrderInfo)
+		}
+		w.check("meetup")
+	})
+}

@@ -154,18 +154,18 @@ func (d *Desk) sweepOrders(ctx context.Context) error {
 // expire settles what Toss shows, and ends the order if that leaves it open.
 func (d *Desk) expire(seen *order, p *Payment, now time.Time) hook.Effect {
 	return func(ctx context.Context, tx hook.Tx) error {
+		version := seen.Version
 		if p != nil {
-			if err := d.settle(answer{seen.ID, seen.Version, p, now})(ctx, tx); err != nil {
+			if err := d.settle(answer{seen.ID, version, p, now})(ctx, tx); err != nil {
 				return err
 			}
-			seen.Version++ // for the comparison below; a repeat of this effect reads it anew
-			defer func() { seen.Version-- }()
+			version++ // settle has saved it
 		}
 		_, o, err := lockOrder(ctx, tx, seen.ID)
 		if err != nil {
 			return err
 		}
-		if o.Version != seen.Version {
+		if o.Version != version {
 			return errStale
 		}
 		switch o.State {

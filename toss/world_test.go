@@ -65,7 +65,7 @@ func onSQLite() engine {
 		return func() hook.Store {
 			if store == nil {
 				var err error
-				if store, err = sqlite.Open(path, sqlite.Options{Tables: []hook.Tables{toss.Tables()}}); err != nil {
+				if store, err = sqlite.Open(path, sqlite.Options{Tables: []hook.Tables{toss.Tables()}, EffectBudget: 10 * time.Second}); err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = store.Close() })

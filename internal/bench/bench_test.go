@@ -71,7 +71,7 @@ func share(part, all int) float64 { return float64(part) / float64(all) }
 // The load is what it says: signed, of the right size, with the duplicates and
 // forgeries asked for, and every answer is counted.
 func TestLoad(t *testing.T) {
-	const n = 2000
+	const n = 1200
 	for name, m := range map[string]bench.Mix{
 		"plain":      {Deliveries: n},
 		"duplicates": {Deliveries: n, Duplicates: 0.3},

@@ -258,8 +258,8 @@ func TestBulkReplayWantsItsNumber(t *testing.T) {
 	if _, body := o.visit("bulk/1", nil); !strings.Contains(body, ">7 / 7<") || !strings.Contains(body, "mended") {
 		t.Errorf("the progress is not shown: %s", body)
 	}
-	if resp, _ := o.visit("bulk/1", url.Values{"act": {"cancel"}}); resp.StatusCode != http.StatusSeeOther {
-		t.Errorf("cancel: %d", resp.StatusCode)
+	if resp, _ := o.visit("bulk/1", url.Values{"act": {"cancel"}}); resp.StatusCode != http.StatusConflict {
+		t.Errorf("cancel after the end: %d", resp.StatusCode)
 	}
 	if resp, _ := o.visit("bulk/99", nil); resp.StatusCode != 404 {
 		t.Errorf("another: %d", resp.StatusCode)
@@ -387,7 +387,7 @@ func TestStoreThatIsAway(t *testing.T) {
 	good := newOffice(t)
 	o := newOfficeOver(t, good.store, away{good.store})
 	o.enter(token)
-	for _, page := range []string{"", "events", "events/ev_x", "jobs", "dead", "handlers", "sources", "metrics", "rejected"} {
+	for _, page := range []string{"", "events", "events/ev_x", "jobs", "dead", "handlers", "sources", "rejected"} {
 		resp, body := o.visit(page, nil)
 		if resp.StatusCode != 503 && page != "" || strings.Contains(body, "disk on fire") {
 			t.Errorf("%s: %d", page, resp.StatusCode)

@@ -177,12 +177,13 @@ func cursorRun(t *testing.T, mutant string) (missed, events int) {
 		r.flood.run(t.Context())
 		t.Logf("the load took %s", time.Since(begin).Round(time.Millisecond))
 	}()
-	seen, err := r.nodes[0].follow(t.Context(), loaded)
+	seen, held, err := r.nodes[0].follow(t.Context(), loaded)
 	<-loaded
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the reader was done %s after its begin", (time.Since(begin) - quietFor).Round(time.Millisecond))
+	t.Logf("the reader was done after %s; once all was written nothing held it back for longer than %s",
+		(time.Since(begin) - quietFor).Round(time.Millisecond), held.Round(time.Millisecond))
 	for n := range events {
 		e := r.flood.plan.event(n)
 		if !seen[e.source+"/"+e.key] {
@@ -201,10 +202,11 @@ func cursorRun(t *testing.T, mutant string) (missed, events int) {
 const quietFor = 3 * time.Second
 
 // follow reads a feed until it stays empty after the load has ended, and gives
-// what it has shown.
-func (n *node) follow(ctx context.Context, loaded <-chan struct{}) (map[string]bool, error) {
-	seen := map[string]bool{}
-	quiet := time.Now() // since when nothing has come
+// what it has shown, and how long it was once shown nothing although there was
+// more.
+func (n *node) follow(ctx context.Context, loaded <-chan struct{}) (seen map[string]bool, held time.Duration, err error) {
+	seen = map[string]bool{}
+	quiet, empty := time.Now(), false // since when nothing has come
 	client := &http.Client{Timeout: 10 * time.Second}
 	feed := "http://" + n.operator + "/api/v1/feeds/torture"
 	for last := false; ; {
@@ -216,22 +218,28 @@ func (n *node) follow(ctx context.Context, loaded <-chan struct{}) (map[string]b
 		var page struct {
 			Events []struct{ ID, Source, Key string }
 		}
-		if err := n.order(ctx, client, http.MethodGet, feed+"?limit=1000&since=2000-01-01T00:00:00Z", nil, &page); err != nil {
-			return nil, err
+		if err := n.order(ctx, client, http.MethodGet, feed+"?limit=100&since=2000-01-01T00:00:00Z", nil, &page); err != nil {
+			return nil, 0, err
 		}
 		for _, e := range page.Events {
 			seen[e.Source+"/"+e.Key] = true
 		}
 		if len(page.Events) > 0 {
-			quiet = time.Now()
+			if last && empty {
+				held = max(held, time.Since(quiet))
+			}
+			quiet, empty = time.Now(), false
 			through := map[string]string{"through": page.Events[len(page.Events)-1].ID}
 			if err := n.order(ctx, client, http.MethodPost, feed+"/advance", through, nil); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
-		} else if last && time.Since(quiet) > quietFor {
-			return seen, nil
-		} else if err := wait(ctx, 5*time.Millisecond); err != nil {
-			return nil, err
+			continue
+		}
+		if empty = true; last && time.Since(quiet) > quietFor {
+			return seen, held, nil
+		}
+		if err := wait(ctx, 5*time.Millisecond); err != nil {
+			return nil, 0, err
 		}
 	}
 }

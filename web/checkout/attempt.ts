@@ -30,6 +30,7 @@ export type Attempt = ReturnType<typeof attempt>;
 export function attempt({ gen, reason, supersedes, script }: Extract<Effect, { type: 'attempt' }>, ground: Ground) {
   const { boot, settings, api, place } = ground;
   const handles: Handle[] = [];
+  const renders: Promise<unknown>[] = [];
   const nodes: HTMLElement[] = [];
   const abort = new AbortController();
   let dead = false;
@@ -37,7 +38,7 @@ export function attempt({ gen, reason, supersedes, script }: Extract<Effect, { t
 
   /** Throws when a newer attempt has begun; the driver ignores what a dead one throws. */
   const alive = (): void => {
-    if (dead) throw failOf('UNKNOWN');
+    if (dead) throw null;
   };
 
   async function order(): Promise<Order> {
@@ -61,10 +62,7 @@ export function attempt({ gen, reason, supersedes, script }: Extract<Effect, { t
   }
 
   /** Each handle is kept the moment it arrives, so that a rejection of one leaks no other. */
-  function keep(handle: Handle): void {
-    if (dead) put(handle);
-    else handles.push(handle);
-  }
+  const keep = (handle: Handle): unknown => (dead ? put(handle) : handles.push(handle));
 
   return {
     /** Ends when both widgets are rendered; rejects at the first failure. */
@@ -80,10 +78,9 @@ export function attempt({ gen, reason, supersedes, script }: Extract<Effect, { t
       await widgets.setAmount({ currency, value });
       await ground.cleared();
       alive();
-      await Promise.all([
-        widgets.renderPaymentMethods(node('hk-pm-', settings.methodsVariant)).then(keep),
-        widgets.renderAgreement(node('hk-ag-', settings.agreementVariant)).then(keep),
-      ]);
+      renders.push(widgets.renderPaymentMethods(node('hk-pm-', settings.methodsVariant)).then(keep));
+      renders.push(widgets.renderAgreement(node('hk-ag-', settings.agreementVariant)).then(keep));
+      await Promise.all(renders);
       alive();
     },
     /** Toss's widgets, once there are any. */
@@ -92,7 +89,9 @@ export function attempt({ gen, reason, supersedes, script }: Extract<Effect, { t
     async end(): Promise<void> {
       dead = true;
       abort.abort();
-      await Promise.race([Promise.all(handles.splice(0).map(put)), pause(settings.destroy)]);
+      // A widget under way keeps its node until it can be put away: without one it never ends, and Toss holds it for rendered.
+      const going = renders.map((render) => render.catch(() => {}));
+      await Promise.race([Promise.all([...handles.map(put), ...going]), pause(settings.destroy)]);
       nodes.splice(0).forEach((old) => old.remove());
     },
   };

@@ -90,7 +90,7 @@ export function createCheckout({ boot, place, freshUrl }: Options): Checkout {
     if (stretch(state) !== stretch(before)) {
       hints.clear();
       shown = { state };
-      const hint = (ms: number, change: Partial<Snapshot>) => hints.start(String(ms), ms, () => show(change));
+      const hint = (ms: number, change: Partial<Snapshot>) => hints.start(ms, ms, () => show(change));
       if (working(phase)) {
         hint(settings.slow, { slow: true });
         hint(settings.reload, { stuck: true });
@@ -125,7 +125,7 @@ export function createCheckout({ boot, place, freshUrl }: Options): Checkout {
       return current.run().then(
         () => {
           // A frame without a title is a riddle to a screen reader.
-          place.querySelectorAll('iframe:not([title])').forEach((frame) => frame.setAttribute('title', boot.texts['form'] || ''));
+          place.querySelectorAll('iframe:not([title])').forEach((frame) => frame.setAttribute('title', boot.texts['form']!));
           dispatch({ type: 'RENDERED', gen });
         },
         (error: unknown) => dispatch({ type: 'ATTEMPT_FAIL', gen, fail: failFrom(error) }),

@@ -31,7 +31,7 @@ export class HookkeeperCheckout extends HTMLElement {
     const checkout = createCheckout({ boot: (this.boot = boot), place: parts.form });
     const show = () => this._show(viewOf(checkout.snapshot(), boot, checkout.settings), parts);
     this._checkout = checkout;
-    parts.form.setAttribute('aria-label', boot.texts['form'] || '');
+    parts.form.setAttribute('aria-label', boot.texts['form']!);
     checkout.subscribe(show);
     if (checkout.settings.nudge) nudge(parts.form);
     checkout.start();
@@ -60,7 +60,7 @@ export class HookkeeperCheckout extends HTMLElement {
     return null;
   }
 
-  private _show(v: View, { status, alert, retry, pay, reload, reopen, way }: Parts): void {
+  private _show(v: View, { status, alert, retry, pay, again, way }: Parts): void {
     const checkout = this._checkout!;
     const wasReady = 'ready' in this.dataset;
     this.dataset['phase'] = v.phase;
@@ -74,8 +74,7 @@ export class HookkeeperCheckout extends HTMLElement {
     pay.setAttribute('aria-disabled', String(!v.canPay));
     pay.setAttribute('aria-busy', String(v.busy));
     button(retry, v.retry, checkout.retry);
-    button(reload, v.reload, checkout.retry);
-    button(reopen, v.reopen, checkout.retry);
+    button(again, v.reload || v.reopen, checkout.retry);
     button(way, v.way, () => {
       const { fail } = checkout.snapshot().state;
       if (!fail || fail.code !== 'AWAITING_DEPOSIT') return location.reload();
@@ -111,8 +110,7 @@ function build(host: HTMLElement) {
     retry: press('hk-button hk-retry'),
     form: make('div', 'hk-form', 'group'),
     pay: press('hk-button hk-pay'),
-    reload: press('hk-link hk-reload'),
-    reopen: press('hk-link hk-reopen'),
+    again: press('hk-link hk-again'),
     way: press('hk-button hk-way'),
   };
 }

@@ -7,10 +7,10 @@ export const now = (): number => Date.now();
 export const pause = (ms: number): Promise<unknown> => new Promise((over) => setTimeout(over, ms));
 
 export function timers() {
-  const set = new Map<string, { due: number; fire(): void }>();
-  const cancel = (id: string) => set.delete(id);
+  const set = new Map<string | number, { due: number; fire(): void }>();
+  const cancel = (id: string | number) => set.delete(id);
   return {
-    start(id: string, ms: number, run: () => void): void {
+    start(id: string | number, ms: number, run: () => void): void {
       const timer = {
         due: now() + ms,
         fire() {

@@ -96,6 +96,16 @@ test('a return address that nobody allowed is refused', async () => {
   await page.locator('hookkeeper-checkout [role=alert]').filter({ hasText: 'could not load' }).waitFor();
 });
 
+test('neither our page nor the element runs in a frame', async () => {
+  const page = await element(shop);
+  await reach(page, 'ready');
+  const src = await page.locator('hookkeeper-checkout').getAttribute('src');
+  pages.set('/frames', ['text/html', html(`<iframe title="a" src="/buy"></iframe><iframe title="b" src="${src}"></iframe>`)]);
+  await page.goto(shop + '/frames');
+  await page.frameLocator('[title=a]').locator('hookkeeper-checkout[data-phase="fatal"]').waitFor({ state: 'attached' });
+  assert.equal(await page.frameLocator('[title=b]').locator('hookkeeper-checkout').count(), 0);
+});
+
 // Playwright forbids the cache and cannot see a page that comes out of it, so the
 // page itself tells.
 test('a real restore by the back button begins anew', async () => {

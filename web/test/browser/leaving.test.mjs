@@ -74,7 +74,7 @@ test('a server that does not say how the checkout stands holds nobody up', async
 });
 
 test('a page that was paid for elsewhere in the meantime goes to its receipt', async () => {
-  visit = await enter(browser);
+  visit = await enter(browser, { cfg: { ...quick, slow: 20000, watchdogLoading: 30000 } });
   const url = await buy(visit, house, product);
   await reach(visit.page, 'ready');
   const other = await enter(browser); // another browser: no channel between them
@@ -85,6 +85,7 @@ test('a page that was paid for elsewhere in the meantime goes to its receipt', a
   await other.context.close();
   await visit.page.evaluate(() => window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
   await visit.page.waitForURL(/\/receipt/);
+  assert.equal(visit.count('orders'), 0, 'the server is asked first');
   assert.equal((await house.calls('confirm')).length, 1);
 });
 
@@ -101,7 +102,7 @@ test('two tabs: the second waits while the first pays, and goes on when it is fr
   await reach(second, 'elsewhere');
   assert.equal(await status(second), '다른 탭에서 결제가 진행 중이에요.');
   assert.equal(await second.locator('.hk-pay').isDisabled(), true);
-  await visit.page.locator('.hk-reopen').click();
+  await visit.page.locator('.hk-again').click();
   await reach(second, 'ready');
 });
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { build } from './house.mjs';
-import { alert, approve, buy, enter, launch, pause, phaseOf, reach, says, status, twoFrames } from './visit.mjs';
+import { alert, approve, buy, enter, launch, pause, phaseOf, quick, reach, says, status, twoFrames } from './visit.mjs';
 
 let house, browser, product, visit;
 before(async () => {
@@ -29,6 +29,12 @@ async function visitWith(faults, options) {
 }
 
 const scripts = () => house.ops('script');
+/** Waits until the page has put that many widgets away. */
+async function destroyed(n) {
+  for (let tries = 0; tries < 200 && (await house.ops('destroy')).length < n; tries++) await pause(100);
+  assert.equal((await house.ops('destroy')).length, n, 'widgets put away');
+}
+
 const distinct = (list) => new Set(list).size === list.length;
 
 test('from the form to the receipt, with one confirm', async () => {
@@ -117,17 +123,17 @@ for (const fault of [{ action: 'hang' }, { action: 'hang', cache: true }, { acti
 
 test('a hang that goes on leaves a button, and the button works', async () => {
   const page = await visitWith({ script: [{ action: 'hang' }, { action: 'hang' }] });
-  await page.locator('.hk-reload').click();
+  await page.locator('.hk-again').click();
   await reach(page, 'ready');
   assert.equal(visit.posts[0].body.reason, 'manual');
 });
 
 test('a second manual retry in a row loads the page again', async () => {
   const page = await visitWith({ script: Array(2).fill({ action: 'hang' }) });
-  await page.locator('.hk-reload').click();
-  await page.waitForFunction(() => document.querySelector('.hk-reload').hidden);
+  await page.locator('.hk-again').click();
+  await page.waitForFunction(() => document.querySelector('.hk-again').hidden);
   const reloaded = page.waitForEvent('framenavigated');
-  await page.locator('.hk-reload').click();
+  await page.locator('.hk-again').click();
   await reloaded;
   await reach(page, 'ready');
   assert.equal((await scripts()).length, 3);
@@ -142,17 +148,19 @@ test('a rejected render, then a hung one', async () => {
 });
 
 test('an agreement that fails alone leaks no payment methods', async () => {
-  const page = await visitWith({ renderAgreement: [{ action: 'reject', code: 'UNKNOWN' }, { action: 'throwPlain' }] });
+  const page = await visitWith({ renderAgreement: [{ action: 'reject', code: 'UNKNOWN' }, { action: 'throwPlain' }] }, { cfg: { ...quick, destroy: 3000 } });
   await says(page, '(2/3)');
   await reach(page, 'ready');
   await twoFrames(page);
+  await destroyed(2);
+  assert.deepEqual(visit.telemetry.map((t) => t.code), ['UNKNOWN', 'Error'], 'nothing was still rendered');
 });
 
 test('a widget that comes too late puts itself away', async () => {
-  const page = await visitWith({ renderPaymentMethods: [{ action: 'ok', ms: 8000 }] });
+  const page = await visitWith({ renderPaymentMethods: [{ action: 'ok', ms: 8000 }] }, { cfg: { ...quick, destroy: 8000 } });
   await says(page, '(1/3)');
   await reach(page, 'ready');
-  await pause(5000);
+  await destroyed(2);
   assert.equal(await phaseOf(page), 'ready');
   await twoFrames(page);
 });
@@ -196,15 +204,6 @@ test('an element that takes the name of the SDK is a configuration error', async
   const page = await visitWith({}, { before: '<form id="TossPayments"></form>' });
   await reach(page, 'fatal');
   assert.deepEqual(visit.telemetry.map((t) => t.code), ['NAMESPACE_CLOBBERED']);
-});
-
-test('the checkout refuses to run in a frame', async () => {
-  const page = await visitWith({});
-  const url = page.url();
-  await reach(page, 'ready');
-  await page.route('**/outside', (route) => route.fulfill({ contentType: 'text/html', body: `<iframe src="${url}"></iframe>` }));
-  await page.goto(house.url + '/outside');
-  await page.frameLocator('iframe').locator('hookkeeper-checkout[data-phase="fatal"]').waitFor({ state: 'attached' });
 });
 
 test('a server that cannot issue orders is a failure like any other', async () => {

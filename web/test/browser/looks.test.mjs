@@ -44,12 +44,12 @@ async function sound(page, name) {
 /** Each phase, how to get there, and what it says in both languages. */
 const phases = [
   { name: 'loading', faults: { script: [{ action: 'hang' }] }, cfg: { watchdogLoading: 20000, slow: 20000, reload: 20000 }, ko: '불러오는 중이에요', en: 'Loading the payment form' },
-  { name: 'loading', as: 'slow', faults: { script: [{ action: 'hang' }] }, cfg: { watchdogLoading: 20000 }, wait: '.hk-reload:not([hidden])', ko: '네트워크가 느려요', en: 'The network is slow' },
+  { name: 'loading', as: 'slow', faults: { script: [{ action: 'hang' }] }, cfg: { watchdogLoading: 20000 }, wait: '.hk-again:not([hidden])', ko: '네트워크가 느려요', en: 'The network is slow' },
   { name: 'rendering', faults: { renderAgreement: [{ action: 'hang' }] }, cfg: { watchdogRendering: 20000, slow: 20000 }, ko: '불러오는 중이에요', en: 'Loading the payment form' },
   { name: 'retryWait', faults: { script: [{ action: 'status', status: 500 }] }, cfg: { retryDelay: 20000 }, ko: '위젯을 다시 로딩 중이에요. (1/3)', en: 'Reloading the payment form. (1 of 3)' },
   { name: 'ready', ko: '결제수단을 선택한 뒤', en: 'Choose a payment method' },
   { name: 'preparing', click: true, hold: /\/prepare$/, ko: '좌석과 주문을 확인하고', en: 'Checking seats and your order' },
-  { name: 'paying', click: true, faults: { requestPayment: [{ action: 'hang' }] }, wait: '.hk-reopen:not([hidden])', ko: '결제창에서 결제를', en: 'Continue in the payment window' },
+  { name: 'paying', click: true, faults: { requestPayment: [{ action: 'hang' }] }, wait: '.hk-again:not([hidden])', ko: '결제창에서 결제를', en: 'Continue in the payment window' },
   { name: 'ready', as: 'cancelled', click: true, faults: { requestPayment: [{ action: 'reject', code: 'USER_CANCEL' }] }, wait: '[data-warn]', ko: '결제를 취소했어요. 결제된 금액은 없어요', en: 'Payment cancelled. You have not been charged' },
   { name: 'failed', faults: { script: Array(4).fill({ action: 'status', status: 500 }) }, cfg: { retryDelay: 50 }, ko: '아직 결제되지 않았어요', en: 'You have not been charged' },
   { name: 'offline', offline: true, faults: { script: [{ action: 'hang' }] }, cfg: { watchdogLoading: 20000 }, ko: '인터넷 연결이 끊겼어요', en: 'You are offline' },

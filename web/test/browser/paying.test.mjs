@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { build } from './house.mjs';
-import { approve, buy, enter, launch, pause, phaseOf, reach, says, status, twoFrames } from './visit.mjs';
+import { approve, buy, enter, launch, pause, phaseOf, quick, reach, says, status, twoFrames } from './visit.mjs';
 
 let house, browser, visit;
 before(async () => {
@@ -100,7 +100,7 @@ test('a window that never opens: a quiet link leads out', async () => {
   const page = await ready();
   await house.faults({ requestPayment: [{ action: 'hang' }] });
   await page.click('.hk-pay');
-  await page.locator('.hk-reopen').click();
+  await page.locator('.hk-again').click();
   await reach(page, 'ready');
   assert.deepEqual(visit.posts.filter((p) => p.kind === 'orders').map((p) => p.body.reason), ['manual']);
   await twoFrames(page);
@@ -111,7 +111,7 @@ test('a request that resolves without leaving stays in payment', async () => {
   await house.faults({ requestPayment: [{ action: 'resolveNoNav' }] });
   await page.click('.hk-pay');
   await reach(page, 'paying');
-  await page.locator('.hk-reopen').waitFor();
+  await page.locator('.hk-again').waitFor();
   assert.equal(await page.locator('.hk-pay').getAttribute('aria-busy'), 'true');
 });
 
@@ -153,7 +153,8 @@ test('another amount than the one shown is shown first', async () => {
 });
 
 test('a superseded order is replaced, and the buyer presses again', async () => {
-  const page = await ready();
+  const page = await ready({ cfg: { ...quick, destroy: 5000 } });
+  await house.faults({ destroy: [{ action: 'ok', ms: 700 }, { action: 'ok', ms: 700 }] });
   await page.evaluate(async () => {
     const { base, order } = JSON.parse(document.getElementById('hk-boot').textContent);
     const body = JSON.stringify({ supersedes: order.orderId, reason: 'manual', gen: 9 });
@@ -163,6 +164,7 @@ test('a superseded order is replaced, and the buyer presses again', async () => 
   await page.click('.hk-pay');
   await page.waitForFunction(() => document.querySelectorAll('#hk-pm-2').length === 1);
   await reach(page, 'ready');
+  assert.deepEqual(visit.telemetry, [], 'the new form came before the old one was gone');
   assert.equal((await house.ops('requestPayment')).length, 0);
   await page.click('.hk-pay');
   await approve(page);
