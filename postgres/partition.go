@@ -61,7 +61,11 @@ func makePartition(ctx context.Context, tx *unit, table string, from, to int64) 
 	}
 	name := partitionName(table, from)
 	var there bool
-	if err := tx.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, "hookkeeper."+name).Scan(&there); err != nil || there {
+	// Not by to_regclass: what the session remembers of a name that was not there
+	// outlives the wait for the lock.
+	row := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'hookkeeper' AND c.relname = $1)`, name)
+	if err := row.Scan(&there); err != nil || there {
 		return err
 	}
 	low, high := sqlstore.SeqAt(from*microsADay), sqlstore.SeqAt(to*microsADay)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,4 +130,32 @@ type nothing struct{ stripe.Store }
 
 func (nothing) View(context.Context, func(context.Context, hook.Tx) error) error {
 	return errors.New("no database")
+}
+
+// TestTheKeyGoesNowhereElse: an answer that points elsewhere is not followed.
+func TestTheKeyGoesNowhereElse(t *testing.T) {
+	t.Parallel()
+	var strangers atomic.Int32
+	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		strangers.Add(1)
+		fmt.Fprint(w, `{"object":"list","data":[],"has_more":false}`)
+	}))
+	defer stranger.Close()
+	server := httptest.NewServer(http.RedirectHandler(stranger.URL, http.StatusFound))
+	defer server.Close()
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hk.db"), sqlite.Options{Tables: []hook.Tables{stripe.Tables()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	desk, err := stripe.New(stripe.Config{Source: source.Stripe("stripe", secret), Store: s, Record: noRecord,
+		APIKey: "sk_test_s3cret", APIBase: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := desk.Reconcile(ctx, stripe.Look{}); err == nil || strangers.Load() != 0 {
+		t.Errorf("got %v, and %d requests went elsewhere, want an error and none", err, strangers.Load())
+	}
 }

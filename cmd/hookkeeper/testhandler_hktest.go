@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
-	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
 // testRoutes binds the test handler to everything.
 func testRoutes(store hook.Store) []hook.Route {
-	if err := sqlite.CreateEffects(store); err != nil {
+	if err := createEffects(store); err != nil {
 		panic(fmt.Sprintf("test handler: %v", err))
 	}
 	return []hook.Route{{Name: "test", Handler: &testHandler{store: store}}}

@@ -36,6 +36,8 @@ func routes() []route {
 		{"GET /api/v1/export", hook.RoleViewer, filter, (*api).export},
 		{"GET /api/v1/feeds/{name}", hook.RoleOperator, []string{"source", "type", "since", "limit", "wait"}, (*api).readFeed},
 		{"POST /api/v1/feeds/{name}/advance", hook.RoleOperator, nil, (*api).advanceFeed},
+		{"GET /api/v1/audit", hook.RoleViewer, []string{"limit", "cursor"}, (*api).listAudit},
+		{"GET /api/v1/audit/verify", hook.RoleViewer, nil, (*api).verifyAudit},
 		{"GET /api/v1/tokens", hook.RoleAdmin, nil, (*api).listTokens},
 		{"POST /api/v1/tokens", hook.RoleAdmin, nil, (*api).addToken},
 		{"DELETE /api/v1/tokens/{name}", hook.RoleAdmin, nil, (*api).revokeToken},

@@ -58,7 +58,7 @@ const (
 		ORDER BY j.id DESC LIMIT $4`
 	openJobsSQL = queuedColumns + ` WHERE j.place <> 3 AND ($1 = '' OR j.state = $1) AND ($2 = '' OR j.handler = $2) AND j.id > $3
 		ORDER BY j.id LIMIT $4`
-	causesSQL = `SELECT handler, coalesce(last_error, ''), seq, made_at FROM jobs WHERE place = 3 AND state = 'dead'
+	causesSQL = `SELECT handler, coalesce(last_error, ''), seq, made_at FROM jobs WHERE place = 3 AND state = 'dead' AND id > 0
 		ORDER BY id DESC LIMIT $1`
 	newestEventsSQL   = `SELECT source, received_at FROM event_keys ORDER BY seq DESC LIMIT $1`
 	newestAttemptsSQL = `SELECT handler, started_at, coalesce(ended_at, 0), outcome FROM attempts ORDER BY seq DESC LIMIT $1`
