@@ -59,6 +59,11 @@ func (s *Store) VerifyAudit(ctx context.Context) (report hook.AuditReport, err e
 	return report, err
 }
 
+// VerifyAudit walks the chain of the audit trail; see hook.Desk.
+func (r *Reader) VerifyAudit(ctx context.Context) (hook.AuditReport, error) {
+	return r.s.VerifyAudit(ctx)
+}
+
 // Note implements hook.Desk.
 func (s *Store) Note(ctx context.Context, n hook.AuditNote) error {
 	return s.working(ctx, func(ctx context.Context, tx *unit) error {

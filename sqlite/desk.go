@@ -60,6 +60,15 @@ func (s *Store) VerifyAudit(ctx context.Context) (report hook.AuditReport, err e
 	return report, err
 }
 
+// VerifyAudit walks the chain of the audit trail; see hook.Desk.
+func (r *Reader) VerifyAudit(ctx context.Context) (report hook.AuditReport, err error) {
+	err = snapshot(ctx, r.db, func(ctx context.Context, tx *sql.Tx) error {
+		report, err = r.core.VerifyAudit(ctx, tx)
+		return err
+	})
+	return report, err
+}
+
 // Note implements hook.Desk.
 func (s *Store) Note(ctx context.Context, n hook.AuditNote) error {
 	return s.submit(ctx, false, func(ctx context.Context, tx *unit) error {

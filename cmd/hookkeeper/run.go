@@ -41,6 +41,7 @@ type cli struct {
 	Products  productsCmd  `cmd:"" help:"What the checkout sells: add, list, show, close."`
 	Reconcile reconcileCmd `cmd:"" help:"Ask the sender's API for what was missed, record it, and print the gap report."`
 	Tokens    tokensCmd    `cmd:"" help:"Add, list and revoke named operator tokens."`
+	Audit     auditCmd     `cmd:"" help:"Whether the audit trail still is what it was."`
 	Doctor    doctorCmd    `cmd:"" help:"Check configuration, database, clock, secrets and listeners, and say what to do."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Play a sender's whole side on this machine, for tests and for trying."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the database schema."`

@@ -32,6 +32,7 @@ func Bodies() map[string]reflect.Type {
 		"ExportedEvent": reflect.TypeFor[exported](), "Counts": reflect.TypeFor[hook.Counts](),
 		"Rejection": reflect.TypeFor[hook.Rejection](), "HistoryLine": reflect.TypeFor[hook.HistoryLine](),
 		"Source": reflect.TypeFor[SourceInfo](), "Node": reflect.TypeFor[nodeAnswer](), "Token": reflect.TypeFor[hook.TokenInfo](),
+		"AuditEntry": reflect.TypeFor[hook.AuditEntry](), "AuditReport": reflect.TypeFor[hook.AuditReport](),
 		"PlannedJob": reflect.TypeFor[hook.PlannedJob](), "ReplayOrder": reflect.TypeFor[replayOrder](),
 		"DiscardOrder": reflect.TypeFor[discardOrder](), "AdvanceOrder": reflect.TypeFor[advanceOrder](),
 		"TokenOrder": reflect.TypeFor[tokenOrder](),

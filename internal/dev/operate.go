@@ -33,6 +33,13 @@ func (c *Client) Tokens(ctx context.Context) ([]hook.TokenInfo, error) {
 	return page.Tokens, err
 }
 
+// VerifyAudit walks the chain of the audit trail; see hook.Desk.
+func (c *Client) VerifyAudit(ctx context.Context) (hook.AuditReport, error) {
+	var report hook.AuditReport
+	err := c.get(ctx, "/api/v1/audit/verify", nil, &report)
+	return report, err
+}
+
 // RevokeToken ends a kept token; see hook.TokenKeeper. As with AddToken, the
 // actor is this client's token.
 func (c *Client) RevokeToken(ctx context.Context, name, _ string) error {

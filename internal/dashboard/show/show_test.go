@@ -14,7 +14,7 @@ import (
 
 func TestWhatSteersIsMadeVisible(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain\n\ttext 한글 😀":                "plain\n\ttext 한글 😀",
+		"plain\n\ttext 한글 😀":               "plain\n\ttext 한글 😀",
 		"\x1b[31m\r\x00\u0085\u202e\u2028": "⟨U+001B⟩[31m⟨U+000D⟩⟨U+0000⟩⟨U+0085⟩⟨U+202E⟩⟨U+2028⟩",
 		"\xff\xfe":                         "⟨FF⟩⟨FE⟩",
 		"\U000e0001\ue000":                 "⟨U+E0001⟩⟨U+E000⟩",
