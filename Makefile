@@ -22,7 +22,7 @@ run: build ## build and start hookkeeper dev: receives on :8080, operators on :8
 	@exec bin/hookkeeper dev
 
 .PHONY: test
-test: check oracles crash ## everything: check, the senders' own SDKs, and the crash tests
+test: check oracles crash browser ## everything: check, the senders' own SDKs, the crash tests, and the pages in a browser
 	@echo "all tests passed"
 
 .PHONY: check
@@ -37,12 +37,16 @@ crash: ## kills, stops and known mistakes against the built binary
 torture-selftest: ## shows that a torture catches each known mistake, on SQLite and on PostgreSQL
 	@scripts/torture-selftest
 
+.PHONY: browser
+browser: ## the checkout and the dashboard in Chromium, and the committed scripts against a fresh build
+	@scripts/browser
+
 .PHONY: oracles
 oracles: ## deliveries signed by the senders' own SDKs
 	@scripts/oracles
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (default 10s)
+fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	@scripts/fuzz
 
 .PHONY: bench

@@ -44,6 +44,9 @@ func (b *bench) newest() stripe.Report {
 // nothing is missing, the report has the right numbers, and what Stripe delivers
 // late is a duplicate without a second effect.
 func TestReconcilerClosesTheGap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector; it runs without")
+	}
 	t.Parallel()
 	for _, first := range []bool{false, true} {
 		t.Run(map[bool]string{false: "AfterAnOutage", true: "AtTheFirstStart"}[first], func(t *testing.T) {

@@ -22,8 +22,7 @@ func TestNoEventLacksTheJobOfANewRoute(t *testing.T) {
 		start(t, options{release: true, url: url, flags: []string{"--role", "receive"}}),
 		start(t, options{release: true, url: url, flags: []string{"--role", "receive"}}),
 	}
-	stop := make(chan struct{})
-	begun := make(chan struct{})
+	stop, begun := make(chan struct{}), make(chan struct{})
 	ids := make([][]string, len(receivers))
 	var senders sync.WaitGroup
 	for i, s := range receivers {

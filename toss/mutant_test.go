@@ -34,6 +34,9 @@ func scenarios() []scenario {
 // TestKnownMistakesAreSeen plays each scenario twice: as it is nothing goes
 // wrong, and with the known mistake switched on something does.
 func TestKnownMistakesAreSeen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector; it runs without")
+	}
 	t.Parallel()
 	quick := func(c *toss.Config) {
 		c.ConfirmTimeout, c.RedirectWait, c.HintGap = 300*time.Millisecond, 600*time.Millisecond, time.Millisecond

@@ -267,6 +267,9 @@ func (b brittle) Apply(ctx context.Context, effect hook.Effect) error {
 }
 
 func TestKillsAtAnyStepLoseNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector; it runs without")
+	}
 	t.Parallel()
 	onEach(t, func(t *testing.T, e engine) {
 		var failed atomic.Int64

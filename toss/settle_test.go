@@ -247,6 +247,9 @@ func TestTwentyConfirmsCaptureOnce(t *testing.T) {
 }
 
 func TestLostAnswersAreAskedFor(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector; it runs without")
+	}
 	t.Parallel()
 	for _, fault := range []string{"timeoutAfterCommit", "timeoutBeforeCommit", "500", "reset", "resetAfterCommit", "garbage", "429"} {
 		t.Run(fault, func(t *testing.T) {
@@ -298,6 +301,9 @@ func blindRetries(t *testing.T, calls []tosstest.Call) {
 }
 
 func TestForgedHintsChangeNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector; it runs without")
+	}
 	t.Parallel()
 	onEach(t, func(t *testing.T, e engine) {
 		w := newWorld(t, e, setup{config: func(c *toss.Config) { c.HintGap = 500 * time.Millisecond }})

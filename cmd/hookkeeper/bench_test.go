@@ -23,6 +23,9 @@ import (
 
 // TestBench runs the built binary, whose servers are processes of their own.
 func TestBench(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too long for the race detector; it runs without")
+	}
 	binary := filepath.Join(t.TempDir(), "hookkeeper")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v: %s", err, out)

@@ -1,13 +1,19 @@
-// Package dashboard is the operators' door: the JSON interface /api/v1, through
-// which people and scripts look into the event log and put recorded events to
-// work again.
+// Package dashboard is the operators' door: the JSON interface /api/v1 for
+// scripts and the pages /dashboard/ for people, through which they look into the
+// event log and put recorded events to work again.
 //
 // It promises that nothing is shown or changed without an operator token of a
 // sufficient role, that whoever guesses tokens is slowed down, that every list ends in pages or in
 // a stream, and that every error is a problem document which names what was
-// wrong. It knows a [hook.Ledger] and the [hook.Operation]s of departments, and
-// nothing else: no engine, no sender. It refuses cookies, unknown parameters and
-// unknown fields.
+// wrong. It knows a [hook.Ledger], what the store can do besides ([hook.Desk] and
+// its like), and the [hook.Operation]s of departments, and nothing else: no engine,
+// no sender. The API refuses cookies, unknown parameters and unknown fields.
+//
+// The pages open a session for a token, and it is worth what its token is worth;
+// a GET changes nothing, a form of another site is refused, and whatever a
+// stranger has sent is shown as text, with all that steers made visible. Both
+// doors are in one package, and so it is larger than others, because they share
+// the gate: its roles, its brake and its memory of tokens must not come apart.
 package dashboard
 
 import (

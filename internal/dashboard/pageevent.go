@@ -50,7 +50,7 @@ func (p *Pages) event(w http.ResponseWriter, r *http.Request, v *view) error {
 }
 
 // neighbourTime is how long the page looks for other events of the subject.
-const neighbourTime = 500 * time.Millisecond
+const neighbourTime = 200 * time.Millisecond
 
 func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request, v *view, open bool) error {
 	ctx, cancel := context.WithTimeout(r.Context(), pageTime)

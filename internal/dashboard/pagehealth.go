@@ -49,7 +49,7 @@ type overviewPage struct {
 	Oldest   time.Time
 	Dead     int64
 	Sources  []sourceRow
-	Nodes    []nodeAnswer
+	Nodes    int // alive
 	Events   int64
 	Empty    bool
 	NoDesk   bool
@@ -73,7 +73,7 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request, v *view) error 
 	if traffic == nil {
 		traffic = &hook.Traffic{}
 	}
-	page.Chart = show.Bars("received", minutePoints(traffic, "", counts.StoreTime))
+	page.Chart = show.Bars(v.T("overview.minutes"), minutePoints(traffic, "", counts.StoreTime))
 	page.Hour = page.Chart.Total
 	for _, states := range counts.Jobs {
 		page.Dead += states[hook.StateDead]
@@ -83,8 +83,14 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request, v *view) error 
 			page.Oldest = at
 		}
 	}
-	if page.Nodes, err = p.nodeList(ctx); err != nil {
+	nodes, err := p.nodeList(ctx)
+	if err != nil {
 		page.Partial = true
+	}
+	for _, n := range nodes {
+		if n.Alive {
+			page.Nodes++
+		}
 	}
 	if page.Sources, err = p.sourceRows(ctx, v, counts, traffic); err != nil {
 		page.Partial = true

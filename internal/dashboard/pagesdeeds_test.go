@@ -413,7 +413,7 @@ func TestLiveTail(t *testing.T) {
 	o := newOffice(t)
 	o.enter(token)
 	first := o.record("1", "invoice.paid", []byte("1"))
-	second := o.record("2", polyglot, []byte("2"))
+	second := o.record("2", hostile+polyglot, []byte("2"))
 	o.record("3", "charge.refunded", []byte("3"))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

@@ -46,7 +46,13 @@ func (c *Core) where(f hook.Filter) (string, []any, error) {
 		args = append(args, arg)
 		parts = append(parts, strings.ReplaceAll(cond, "?", "$"+strconv.Itoa(len(args))))
 	}
-	if f.Source != "" {
+	switch {
+	case f.Source == "":
+	case f.Key == "" && !c.Many:
+		// Without the plus SQLite would take the index of the keys, and then read
+		// and sort everything that the source has ever delivered.
+		add(`+k.source = ?`, f.Source)
+	default:
 		add(`k.source = ?`, f.Source)
 	}
 	if f.Subject != "" {
@@ -124,7 +130,7 @@ func stateCond(s hook.State) (string, error) {
 	var worse []string
 	for _, w := range hook.Worst {
 		if w == s {
-			cond := `EXISTS (SELECT 1 FROM jobs j WHERE j.seq = k.seq AND j.state = '` + string(s) + `')`
+			cond := jobIn(s)
 			if len(worse) > 0 {
 				cond += ` AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.seq = k.seq AND j.state IN (` + strings.Join(worse, ",") + `))`
 			}
@@ -133,6 +139,16 @@ func stateCond(s hook.State) (string, error) {
 		worse = append(worse, `'`+string(w)+`'`)
 	}
 	return "", fmt.Errorf("state %.40q: not a state: %w", s, hook.ErrBadFilter)
+}
+
+// jobIn is true for events with a job in that state. The jobs lead to their events:
+// open work is small beside the log.
+func jobIn(s hook.State) string {
+	switch s {
+	case hook.StateDead, hook.StateDiscarded:
+		return `k.seq IN (SELECT j.seq FROM jobs j WHERE j.place = 3 AND j.state = '` + string(s) + `')`
+	}
+	return `k.seq IN (SELECT j.seq FROM jobs j WHERE j.state = '` + string(s) + `')`
 }
 
 const infoSQL = `SELECT k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at, k.received_at,
