@@ -12,6 +12,8 @@ import (
 const (
 	pausedFor = time.Second            // how long what is paused is believed without asking the store
 	bulkLook  = 250 * time.Millisecond // how often a node looks whether a bulk replay is due
+	bulkStep  = 20 * time.Millisecond  // the same while one is going on
+	bulkQuiet = 15                     // looks without a step after which none is going on
 	bulkRest  = 5 * time.Second        // after a failure
 )
 
@@ -83,23 +85,31 @@ func (k *Keeper) bulkReplays(ctx context.Context) {
 	}
 	look := time.NewTicker(bulkLook)
 	defer look.Stop()
+	quiet := bulkQuiet
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-look.C:
 		}
+		next := bulkLook
 		for busy := true; busy && ctx.Err() == nil; {
 			var err error
 			if busy, err = bulk.StepBulk(ctx); err != nil && ctx.Err() == nil {
 				k.cfg.Logger.Error("bulk replay not got on with, tried again", "error", err.Error())
-				look.Reset(bulkRest)
+				next = bulkRest
 				break
 			}
 			if busy {
-				look.Reset(bulkLook)
+				next = bulkStep
+				quiet = 0
 				k.pool.Wake()
 			}
 		}
+		if next == bulkLook && quiet < bulkQuiet { // the next step may be due in a moment
+			quiet++
+			next = bulkStep
+		}
+		look.Reset(next)
 	}
 }

@@ -53,6 +53,7 @@ func New(cfg Config) (*Keeper, error) {
 	k.pool = worker.New(worker.Config{
 		Queue: k.queue(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
+		MaxBytes:    bytesEach(len(cfg.Handlers)),
 		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,
 		Meter: worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned},
 	})
@@ -88,6 +89,12 @@ func (k *Keeper) takeIn(all []hook.Department) {
 		k.duties.All = append(k.duties.All, d.Duties...)
 		maps.Copy(k.pages, d.Pages)
 	}
+}
+
+// bytesEach is how large the bodies may be that one of n handlers has in memory
+// at a time: all together a sixteenth of what the process may use, within reason.
+func bytesEach(n int) int64 {
+	return min(max(MemoryLimit()/16/int64(max(n, 1)), 1<<20), 64<<20)
 }
 
 const defaultGrace = 3 * time.Second

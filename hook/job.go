@@ -79,6 +79,7 @@ type Ask struct {
 	Handlers    []string      // only jobs of these
 	Lease       time.Duration // how long the right lasts without being renewed
 	Max         int           // at most so many: the idle slots, so that no job waits under a running lease
+	MaxBytes    int64         // bodies of due jobs, together: no more are lent, but always one; 0 is no bound
 	MaxAttempts int           // a lapsed lease at this number of failed attempts is buried, cause lost
 	Node        string        // who asks; shown to operators
 }

@@ -3,6 +3,7 @@ package hooktest
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -29,6 +30,7 @@ func working() map[string]func(*bench) {
 		"LiveWorkGoesBeforeBacklog":          liveBeforeBacklog,
 		"BacklogDoesNotStarve":               backlogMoves,
 		"ClaimTakesNoMoreThanItMay":          claimBound,
+		"ClaimTakesNoMoreBytesThanItMay":     claimBytes,
 		"AnyOrderOfStepsKeepsTheLedgerRight": anyOrder,
 	}
 }
@@ -310,6 +312,29 @@ func claimBound(b *bench) {
 	b.none("g")
 	if n := len(b.claim("h", 100)); n != 7 {
 		b.Errorf("claimed %d, want the other 7", n)
+	}
+}
+
+func claimBytes(b *bench) {
+	for i := range 5 {
+		b.record(event{key: key(i), body: strings.Repeat("x", 1000)})
+	}
+	claim := func(most int64) int {
+		b.Helper()
+		jobs, err := b.store.Claim(b.Context(), hook.Ask{Handlers: []string{"h"}, Lease: lease, Max: 10, MaxBytes: most, Node: "n"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return len(jobs)
+	}
+	if n := claim(2999); n != 2 {
+		b.Errorf("claimed %d jobs of 1,000 bytes, want the 2 that fit into 2,999", n)
+	}
+	if n := claim(10); n != 1 {
+		b.Errorf("claimed %d, want one: it fits nowhere", n)
+	}
+	if n := claim(0); n != 2 {
+		b.Errorf("claimed %d, want the other 2", n)
 	}
 }
 

@@ -78,6 +78,9 @@ func (c *Core) Claim(ctx context.Context, tx Tx, ask hook.Ask) ([]*hook.Job, err
 			ids = append(ids, lapsed...)
 		}
 		due, err := c.dueJobs(ctx, tx, h, ask.Max-len(ids), now)
+		if err == nil {
+			due, err = c.within(ctx, tx, due, ask.MaxBytes)
+		}
 		if err != nil {
 			return nil, err
 		}

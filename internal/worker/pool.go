@@ -29,6 +29,7 @@ type Config struct {
 	Limit       time.Duration // 60 s: the longest that one attempt may take
 	Grace       time.Duration // 3 s: how long a handler has to heed the end of its context
 	Slots       int           // 16 per handler, 512 for a Batch route
+	MaxBytes    int64         // 32 MiB: bodies of the jobs that one handler has at a time, and one more; see Ask
 	Attempts    int           // 12: failed and lost ones, then the job is dead
 	BackoffBase time.Duration // 10 s
 	BackoffMax  time.Duration // 12 h
@@ -66,6 +67,9 @@ func New(cfg Config) *Pool {
 	def(&cfg.BackoffMax, 12*time.Hour)
 	def(&cfg.MaxWaiting, 72*time.Hour)
 	def(&cfg.Poll, time.Second)
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 32 << 20
+	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = 12
 	}
@@ -116,6 +120,7 @@ type lane struct {
 
 	mu      sync.Mutex
 	running map[*attempt]struct{} // guarded by mu: claimed and not ended
+	bytes   int64                 // guarded by mu: of their bodies
 }
 
 func newLane(cfg *Config, route *hook.Route) *lane {
@@ -153,7 +158,17 @@ func (l *lane) idle() (room, running int) {
 	hanging := int(l.abandoned.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.bytes >= l.cfg.MaxBytes {
+		return 0, len(l.running)
+	}
 	return min(l.slots, 2*l.slots-hanging) - len(l.running), len(l.running)
+}
+
+// bytesLeft is how large the bodies of the next claim may be.
+func (l *lane) bytesLeft() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.cfg.MaxBytes-l.bytes, 1)
 }
 
 func (l *lane) run(ctx context.Context) {
@@ -224,7 +239,7 @@ func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
 	room, _ = l.idle()
 	// At most half: while one half works and ends, the other one is claimed.
 	room = min(room, max(l.slots/2, 1))
-	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room,
+	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room, MaxBytes: l.bytesLeft(),
 		MaxAttempts: l.attempts(), Node: l.cfg.Node})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -237,6 +252,7 @@ func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
 		a := newAttempt(ctx, l, job)
 		l.mu.Lock()
 		l.running[a] = struct{}{}
+		l.bytes += int64(len(job.Event.Body))
 		l.mu.Unlock()
 		attempts.Go(func() {
 			a.run()
@@ -249,6 +265,7 @@ func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) int {
 func (l *lane) leave(a *attempt) {
 	l.mu.Lock()
 	delete(l.running, a)
+	l.bytes -= int64(len(a.job.Event.Body))
 	l.mu.Unlock()
 	signal(l.freed)
 }
