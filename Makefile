@@ -45,6 +45,11 @@ browser: ## the checkout and the dashboard in Chromium, and the committed script
 oracles: ## deliveries signed by the senders' own SDKs
 	@scripts/oracles
 
+.PHONY: race
+race: ## every package under the race detector, long ones included (ten minutes)
+	@scripts/need gcc gcc
+	@CGO_ENABLED=1 $(GO) test -race -short -shuffle=on -count=1 ./...
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	@scripts/fuzz
