@@ -243,12 +243,14 @@ func (k *Keeper) operations() []hook.Operation {
 // all it started has ended; a node without the role work only keeps in touch with
 // the others. Call it once.
 func (k *Keeper) Run(ctx context.Context) error {
-	if err := k.neighbours.beat(ctx, k.me()); err != nil {
+	err := persist(ctx, func() error { return k.neighbours.beat(ctx, k.me()) })
+	if err != nil {
 		return fmt.Errorf("say that this node is there: %w", err)
 	}
 	works := k.cfg.has(RoleWork)
 	if works {
-		if err := k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers); err != nil {
+		err := persist(ctx, func() error { return k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers) })
+		if err != nil {
 			return fmt.Errorf("write routes: %w", err)
 		}
 	}

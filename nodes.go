@@ -92,3 +92,28 @@ func (k *Keeper) beats(ctx context.Context) {
 		}
 	}
 }
+
+// A database that is cut off for a moment at the start must not end the node.
+const (
+	startTries = 10
+	startPause = 500 * time.Millisecond
+)
+
+// persist tries again what may be repeated, for a few seconds.
+func persist(ctx context.Context, do func() error) (err error) {
+	for try := range startTries {
+		if try > 0 {
+			pause := time.NewTimer(startPause)
+			select {
+			case <-ctx.Done():
+				pause.Stop()
+				return err
+			case <-pause.C:
+			}
+		}
+		if err = do(); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}

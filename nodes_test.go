@@ -2,8 +2,10 @@ package hookkeeper_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hookkeeper/hookkeeper"
@@ -17,9 +19,13 @@ type shared struct {
 	*hooktest.Faulty
 	far   []hook.Route
 	beats chan hook.NodeInfo
+	cut   atomic.Int64 // so many beats fail first
 }
 
 func (s *shared) Beat(_ context.Context, n hook.NodeInfo) error {
+	if s.cut.Add(-1) >= 0 {
+		return errors.New("the connection was cut")
+	}
 	select {
 	case s.beats <- n:
 	default:
@@ -53,6 +59,28 @@ func TestAReceivingNodeMakesJobsForOthers(t *testing.T) {
 	}
 	if status, _ := get(t, k.Operator(), "/api/v1/events", testToken); status != http.StatusNotFound {
 		t.Errorf("a node without the role operate answered operators: %d", status)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A database that is cut off at the very start does not end the node.
+func TestANodeBearsACutAtItsStart(t *testing.T) {
+	store := &shared{Faulty: openStore(t), beats: make(chan hook.NodeInfo, 1)}
+	store.cut.Store(2)
+	k, err := hookkeeper.New(hookkeeper.Config{Store: store, Sources: []hook.Source{source.Stripe("stripe", testSecret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	select {
+	case <-store.beats:
+	case err := <-done:
+		t.Fatalf("the node ended: %v", err)
 	}
 	cancel()
 	if err := <-done; err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,16 +204,24 @@ func (c *Core) scanInfo(rows *sql.Rows) (*hook.EventInfo, int64, error) {
 // addJobs fills in the jobs of a page: open and dead ones from the queue, done
 // ones from their attempts.
 func (c *Core) addJobs(ctx context.Context, tx Tx, page []*hook.EventInfo, seqs []int64) error {
+	bySeq := make(map[int64]*hook.EventInfo, len(page))
+	var worked []int64
 	for i, e := range page {
-		if e.State != hook.StateDone {
-			continue // it has no jobs
+		if e.State == hook.StateDone { // another one has no jobs
+			bySeq[seqs[i]] = e
+			worked = append(worked, seqs[i])
 		}
-		if err := c.openJobs(ctx, tx, seqs[i], e); err != nil {
+	}
+	err := parts(c, worked, func(part []int64) error {
+		if err := c.openJobs(ctx, tx, part, bySeq); err != nil {
 			return err
 		}
-		if err := c.doneJobs(ctx, tx, seqs[i], e); err != nil {
-			return err
-		}
+		return c.doneJobs(ctx, tx, part, bySeq)
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range bySeq {
 		e.State = worst(e.Jobs)
 	}
 	return nil
@@ -229,22 +238,24 @@ func worst(jobs []hook.JobInfo) hook.State {
 	return hook.StateDone
 }
 
-func (c *Core) openJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo) error {
-	rows, err := tx.QueryContext(ctx, `SELECT j.handler, j.state, j.generation, j.attempt, j.next_at, j.last_error,
+func (c *Core) openJobs(ctx context.Context, tx Tx, seqs []int64, bySeq map[int64]*hook.EventInfo) error {
+	cond, args := c.in(seqs)
+	rows, err := tx.QueryContext(ctx, `SELECT j.seq, j.handler, j.state, j.generation, j.attempt, j.next_at, j.last_error,
 			a.started_at, a.ended_at,
 			coalesce((SELECT max_attempts FROM routes WHERE name = j.handler), 0)
 		FROM jobs j LEFT JOIN attempts a ON a.seq = j.seq AND a.handler = j.handler AND a.generation = j.generation
 			AND a.attempt = j.attempt
-		WHERE j.seq = $1 ORDER BY j.handler`, seq)
+		WHERE j.seq `+cond+` ORDER BY j.seq, j.handler`, args...)
 	if err != nil {
 		return fmt.Errorf("list jobs: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
+		var seq int64
 		var j hook.JobInfo
 		var next, started, finished sql.NullInt64
 		var cause sql.NullString
-		if err := rows.Scan(&j.Handler, (*string)(&j.State), &j.Generation, &j.Attempt, &next, &cause,
+		if err := rows.Scan(&seq, &j.Handler, (*string)(&j.State), &j.Generation, &j.Attempt, &next, &cause,
 			&started, &finished, &j.MaxAttempts); err != nil {
 			return fmt.Errorf("list jobs: %w", err)
 		}
@@ -258,33 +269,32 @@ func (c *Core) openJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo
 		if cause.Valid {
 			j.LastError = &cause.String
 		}
-		e.Jobs = append(e.Jobs, j)
+		bySeq[seq].Jobs = append(bySeq[seq].Jobs, j)
 	}
 	return rows.Err()
 }
 
-func (c *Core) doneJobs(ctx context.Context, tx Tx, seq int64, e *hook.EventInfo) error {
-	rows, err := tx.QueryContext(ctx, `SELECT a.handler, a.generation, a.attempt, a.started_at, a.ended_at,
+func (c *Core) doneJobs(ctx context.Context, tx Tx, seqs []int64, bySeq map[int64]*hook.EventInfo) error {
+	cond, args := c.in(seqs)
+	rows, err := tx.QueryContext(ctx, `SELECT a.seq, a.handler, a.generation, a.attempt, a.started_at, a.ended_at,
 			coalesce((SELECT max_attempts FROM routes WHERE name = a.handler), 0)
 		FROM attempts a
-		WHERE a.seq = $1 AND a.outcome = 'done'
+		WHERE a.seq `+cond+` AND a.outcome = 'done'
 		  AND a.generation = (SELECT max(generation) FROM attempts WHERE seq = a.seq AND handler = a.handler)
-		ORDER BY a.handler`, seq)
+		ORDER BY a.seq, a.handler`, args...)
 	if err != nil {
 		return fmt.Errorf("list done jobs: %w", err)
 	}
 	defer rows.Close()
-	open := map[string]bool{}
-	for _, j := range e.Jobs {
-		open[j.Handler] = true
-	}
 	for rows.Next() {
+		var seq int64
 		j := hook.JobInfo{State: hook.StateDone}
 		var started, finished sql.NullInt64
-		if err := rows.Scan(&j.Handler, &j.Generation, &j.Attempt, &started, &finished, &j.MaxAttempts); err != nil {
+		if err := rows.Scan(&seq, &j.Handler, &j.Generation, &j.Attempt, &started, &finished, &j.MaxAttempts); err != nil {
 			return fmt.Errorf("list done jobs: %w", err)
 		}
-		if open[j.Handler] {
+		e := bySeq[seq]
+		if slices.ContainsFunc(e.Jobs, func(open hook.JobInfo) bool { return open.Handler == j.Handler }) {
 			continue // a newer generation is queued
 		}
 		j.StartedAt, j.FinishedAt = timePtr(started), timePtr(finished)

@@ -85,12 +85,7 @@ func (n *node) environment(o *Options, database, config string) {
 		secretEnv(sourcePartner)+"="+secretOf(sourcePartner, o.Seed),
 	)
 	n.env = append(n.env, o.Env...)
-	if o.Mutant != "" {
-		n.env = append(n.env, "HK_MUTANT="+o.Mutant)
-	}
-	if o.Failpoint != "" {
-		n.env = append(n.env, "HK_FAILPOINT="+o.Failpoint)
-	}
+	n.env = append(n.env, o.hooks()...)
 }
 
 func secretEnv(source string) string { return "TORTURE_SECRET_" + strings.ToUpper(source) }
@@ -304,7 +299,7 @@ func (n *node) command(ctx context.Context, path, database string, args ...strin
 	var complaint strings.Builder
 	cmd.Stdout, cmd.Stderr = out, &complaint
 	for _, v := range n.env {
-		if !strings.HasPrefix(v, "HK_MUTANT=") && !strings.HasPrefix(v, "HK_FAILPOINT=") {
+		if !hooked(v) {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}

@@ -356,3 +356,29 @@ func TestBackoff(t *testing.T) {
 		t.Errorf("full jitter begins at nothing, got %s", got)
 	}
 }
+
+// Large bodies are held one at a time where more would not fit.
+func TestBodiesInMemoryAreBounded(t *testing.T) {
+	var now, most atomic.Int64
+	s := newShop(t, hook.Route{Name: "h", Handler: hook.HandlerFunc(func(context.Context, *hook.Event) (hook.Effect, error) {
+		most.Store(max(most.Load(), now.Add(1)))
+		defer now.Add(-1)
+		<-time.After(2 * time.Millisecond) // long enough for another one to begin beside
+		return nil, nil
+	})})
+	s.cfg.Slots, s.cfg.MaxBytes = 8, 1500
+	for i := range 6 {
+		d := hook.Delivery{Source: "shop", Body: []byte(strings.Repeat("x", 1000)), ReceivedAt: time.Now()}
+		if _, err := s.store.Record(t.Context(), d, hook.Identity{Key: fmt.Sprint("large", i), Trust: hook.TrustSignature}, []string{"h"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run()
+	for range 6 {
+		<-s.ends
+	}
+	// One claim may go beyond the bound by one body.
+	if most.Load() > 2 {
+		t.Errorf("%d bodies of 1,000 bytes were worked at a time within 1,500", most.Load())
+	}
+}
