@@ -43,7 +43,7 @@ var plan = map[string]room{
 	"internal/dev":            {2, []string{"hook", "source", "forward"}, []string{"github.com/tidwall/gjson"}},
 	"internal/bench": {2, []string{"source"},
 		[]string{"github.com/HdrHistogram/hdrhistogram-go", "github.com/jackc/pgx/v5", "modernc.org/sqlite"}},
-	"bench/compare":    {3, []string{"internal/bench"}, []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite"}},
+	"bench/compare":    {3, []string{"internal/bench", "internal/cluster"}, []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite"}},
 	"bench/hookkeeper": {3, []string{".", "hook", "source", "postgres", "sqlite"}, nil},
 	"internal/cluster": {1, nil, []string{"github.com/jackc/pgx/v5"}},
 	"internal/wire":    {1, nil, nil},

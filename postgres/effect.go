@@ -3,9 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -16,7 +13,7 @@ import (
 
 // ErrTooSlow is inside the error of an effect that has used up its budget; it
 // was rolled back.
-var ErrTooSlow = errors.New("effect too slow")
+var ErrTooSlow = sqlstore.ErrTooSlow
 
 type insideKey struct{ s *Store }
 
@@ -27,40 +24,17 @@ func inside(ctx context.Context, s *Store) bool { return ctx.Value(insideKey{s})
 // runEffect runs one effect inside tx, in a goroutine of its own so that one that
 // sleeps and heeds nothing is left behind. After an error the caller rolls back.
 func (s *Store) runEffect(ctx context.Context, tx *unit, effect hook.Effect) error {
-	return s.bounded(ctx, &guard{tx: tx.conn}, effect)
+	return s.bounded(ctx, tx.conn, nil, effect)
 }
 
-func (s *Store) bounded(ctx context.Context, g *guard, effect hook.Effect) error {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, insideKey{s}, true), s.opt.EffectBudget)
-	defer cancel()
-	g.ctx = ctx
-	result := make(chan error, 1)
-	go func() { result <- call(ctx, g, effect) }()
-	var err error
-	select {
-	case err = <-result:
-	case <-ctx.Done():
-		err = context.DeadlineExceeded
-	}
-	late := ctx.Err() != nil
-	cancel()
-	if refused := g.close(); refused != nil {
-		return refused
-	}
-	if late && (errors.Is(err, context.DeadlineExceeded) || codeOf(err) == codeCanceled) {
-		return fmt.Errorf("%w: over %s", ErrTooSlow, s.opt.EffectBudget)
-	}
-	return err
-}
-
-// call turns a panic into an error.
-func call(ctx context.Context, g *guard, effect hook.Effect) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("effect panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return effect(ctx, g)
+// bounded runs an effect on conn. What it writes without asking for the result
+// goes into queued, where several effects share a transaction; nil sends it at
+// once.
+func (s *Store) bounded(ctx context.Context, conn *sql.Conn, queued *pgx.Batch, effect hook.Effect) error {
+	ctx = context.WithValue(ctx, insideKey{s}, true)
+	return sqlstore.RunEffect(ctx, s.opt.EffectBudget, effect, func(g *sqlstore.Gate) hook.Tx {
+		return &guard{gate: g, tx: conn, queued: queued}
+	}, func(err error) bool { return codeOf(err) == codeCanceled })
 }
 
 // guard is the transaction as an effect sees it. Statements that would end it are
@@ -68,48 +42,32 @@ func call(ctx context.Context, g *guard, effect hook.Effect) (err error) {
 // a transaction by another name (a procedure, a block) the server refuses inside
 // one.
 type guard struct {
-	tx  *sql.Conn
-	ctx context.Context
+	gate *sqlstore.Gate
+	tx   *sql.Conn
 
-	mu      sync.Mutex // held by the statement that is running
-	closed  bool
-	refused error
-	queued  *pgx.Batch // of an effect that shares its transaction; nil otherwise
+	mu     sync.Mutex // held by the statement that is running: a connection has one at a time
+	queued *pgx.Batch // of an effect that shares its transaction; nil otherwise
 }
 
-var errEffectOver = errors.New("the effect is over: its transaction must not be kept")
-
-// check lets a statement pass. Its context also ends with the effect, whatever
-// context the effect passes.
-func (g *guard) check(ctx context.Context, query string) (context.Context, error) {
-	if g.closed {
-		return nil, errEffectOver
+// enter lets a statement pass when no other one is running.
+func (g *guard) enter(ctx context.Context, query string) (context.Context, func(), error) {
+	ctx, leave, err := g.gate.Enter(ctx, query)
+	if err != nil {
+		return nil, nil, err
 	}
-	if word := sqlstore.TransactionWord(query); word != "" {
-		g.refused = fmt.Errorf("effect refused: %s would touch the transaction that ends the job", word)
-		return nil, g.refused
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	context.AfterFunc(g.ctx, func() { cancel(context.Cause(g.ctx)) })
-	return ctx, nil
-}
-
-// close waits for the statement that is running, which g.ctx has cut, and lets no
-// other one begin.
-func (g *guard) close() error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
-	return g.refused
+	return ctx, func() {
+		g.mu.Unlock()
+		leave()
+	}, nil
 }
 
 func (g *guard) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	ctx, err := g.check(ctx, query)
+	ctx, leave, err := g.enter(ctx, query)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	if g.queued != nil && ctx.Err() == nil {
 		r := &laterResult{g: g, statement: g.queued.Queue(query, args...)}
 		r.statement.Exec(r.set)
@@ -119,13 +77,12 @@ func (g *guard) ExecContext(ctx context.Context, query string, args ...any) (sql
 }
 
 func (g *guard) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	ctx, err := g.check(ctx, query)
-	if err == nil {
-		err = g.flush(ctx)
-	}
+	ctx, leave, err := g.enter(ctx, query)
 	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if err := g.flush(ctx); err != nil {
 		return nil, err
 	}
 	return g.tx.QueryContext(ctx, query, args...)
@@ -134,16 +91,13 @@ func (g *guard) QueryContext(ctx context.Context, query string, args ...any) (*s
 // QueryRowContext cannot return an error of its own: a refused statement is
 // replaced by one that fails, and the effect fails in any case.
 func (g *guard) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	checked, err := g.check(ctx, query)
-	if err == nil {
-		err = g.flush(checked)
-	}
+	checked, leave, err := g.enter(ctx, query)
 	if err != nil {
-		dead, cancel := context.WithCancelCause(ctx)
-		cancel(err)
-		return g.tx.QueryRowContext(dead, `SELECT 1`)
+		return g.tx.QueryRowContext(sqlstore.Refusal(ctx, err), `SELECT 1`)
+	}
+	defer leave()
+	if err := g.flush(checked); err != nil {
+		return g.tx.QueryRowContext(sqlstore.Refusal(ctx, err), `SELECT 1`)
 	}
 	return g.tx.QueryRowContext(checked, query, args...)
 }

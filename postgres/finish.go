@@ -129,7 +129,7 @@ func (s *Store) finishTogether(ctx context.Context, batch []*finishing) (errs []
 			case ends[f.job] == nil:
 				errs[i] = hook.ErrLeaseLost
 			case f.effect != nil:
-				if err := s.bounded(ctx, &guard{tx: tx.conn, queued: queued}, f.effect); err != nil {
+				if err := s.bounded(ctx, tx.conn, queued, f.effect); err != nil {
 					return err
 				}
 			}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 
 	"github.com/jackc/pgx/v5"
@@ -30,15 +31,22 @@ func (r *laterResult) LastInsertId() (int64, error) {
 
 // RowsAffected sends what waits and returns what became of this statement.
 func (r *laterResult) RowsAffected() (int64, error) {
-	r.g.mu.Lock()
-	defer r.g.mu.Unlock()
-	if !r.known {
-		if r.g.closed {
-			return 0, errEffectOver
-		}
-		if err := r.g.flush(r.g.ctx); err != nil {
-			return 0, err
-		}
+	if rows, known := r.rows(); known {
+		return rows, nil
+	}
+	ctx, leave, err := r.g.enter(context.Background(), "")
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	if err := r.g.flush(ctx); err != nil { // nothing, if somebody has sent it meanwhile
+		return 0, err
 	}
 	return r.tag.RowsAffected(), nil
+}
+
+func (r *laterResult) rows() (n int64, known bool) {
+	r.g.mu.Lock()
+	defer r.g.mu.Unlock()
+	return r.tag.RowsAffected(), r.known
 }

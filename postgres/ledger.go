@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 )
 
 // snapshot runs f in one reading transaction, in which everything is as it was at
@@ -112,8 +113,8 @@ func (s *Store) Discard(ctx context.Context, id, handler, actor, reason string) 
 // View implements hook.Viewer.
 func (s *Store) View(ctx context.Context, read func(ctx context.Context, tx hook.Tx) error) error {
 	return s.snapshot(ctx, func(ctx context.Context, tx *unit) error {
-		g := &guard{tx: tx.conn, ctx: ctx}
-		defer g.close()
-		return read(ctx, g)
+		g := sqlstore.NewGate(ctx)
+		defer g.Close() // what was refused has failed in the reader's own hands
+		return read(ctx, &guard{gate: g, tx: tx.conn})
 	})
 }

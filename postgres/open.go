@@ -69,7 +69,7 @@ type Store struct {
 	work  *sql.DB
 	read  *sql.DB
 
-	records  chan *pending
+	records  chan *sqlstore.Incoming
 	finishes chan *finishing
 	stop     chan struct{}
 	stopped  sync.WaitGroup
@@ -105,7 +105,7 @@ func connect(url string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		opt: opt, place: place(config), core: sqlstore.NewCore(opt.Now), texts: &texts{},
-		records: make(chan *pending, 4096), finishes: make(chan *finishing, 4096), stop: make(chan struct{}),
+		records: make(chan *sqlstore.Incoming, 4096), finishes: make(chan *finishing, 4096), stop: make(chan struct{}),
 	}
 	s.core.Many = true
 	readers := max((opt.MaxConns-writers)/4, 2)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -15,11 +14,8 @@ import (
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 )
 
-// Bounds of one batch of deliveries.
-const (
-	MaxBatchBytes = 4 << 20
-	maxBatch      = 256
-)
+// maxBatch bounds the deliveries of one transaction; see sqlstore.MaxBatchBytes too.
+const maxBatch = 256
 
 // maxName bounds what stands in an index: a row of one must fit into a third of a
 // page.
@@ -31,13 +27,6 @@ const tightWait = 100 * time.Millisecond
 
 var errClosed = errors.New("the store is closed")
 
-// pending is a delivery that waits for the commit of its batch.
-type pending struct {
-	entry *sqlstore.Entry
-	done  chan error  // buffered: the writer never waits for a reader
-	gone  atomic.Bool // nobody waits any more; it need not be written
-}
-
 // Record implements hook.Recorder. It waits for the commit of a batch, at most
 // RecordTimeout; after an error the row may exist.
 func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string) (hook.Receipt, error) {
@@ -45,25 +34,14 @@ func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, h
 		return hook.Receipt{}, hook.ErrInsideEffect
 	}
 	id.Key, id.Type, id.Subject = StoredName(id.Key), StoredName(id.Type), StoredName(id.Subject)
-	p := &pending{entry: sqlstore.NewEntry(d, id, handlers), done: make(chan error, 1)}
+	p := sqlstore.NewIncoming(sqlstore.NewEntry(d, id, handlers))
 	if err := s.enqueue(p); err != nil {
 		return hook.Receipt{}, err
 	}
 	if fault.Mutant("ack_before_commit") {
 		return hook.Receipt{}, nil
 	}
-	timeout := time.NewTimer(s.opt.RecordTimeout)
-	defer timeout.Stop()
-	select {
-	case err := <-p.done:
-		if err != nil {
-			return hook.Receipt{}, fmt.Errorf("record: %w", err)
-		}
-		return p.entry.Receipt, nil
-	case <-timeout.C:
-		p.gone.Store(true)
-		return hook.Receipt{}, fmt.Errorf("record: no commit within %s; the row may exist", s.opt.RecordTimeout)
-	}
+	return p.Wait(s.opt.RecordTimeout)
 }
 
 // StoredName is how a key, a type or a subject is kept: as it is, unless this
@@ -81,7 +59,7 @@ func StoredName(name string) string {
 	return kept + "#" + hex.EncodeToString(sum[:])
 }
 
-func (s *Store) enqueue(p *pending) error {
+func (s *Store) enqueue(p *sqlstore.Incoming) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -128,25 +106,8 @@ func (s *Store) writeLoop(first bool) {
 	}
 }
 
-func (s *Store) recordBatch(first *pending, notes bool) {
-	batch := []*pending{first}
-	size := first.entry.Bytes()
-gather:
-	for len(batch) < maxBatch && size < MaxBatchBytes {
-		select {
-		case p := <-s.records:
-			batch = append(batch, p)
-			size += p.entry.Bytes()
-		default:
-			break gather
-		}
-	}
-	live := batch[:0]
-	for _, p := range batch {
-		if !p.gone.Load() {
-			live = append(live, p)
-		}
-	}
+func (s *Store) recordBatch(first *sqlstore.Incoming, notes bool) {
+	live := sqlstore.Gather(s.records, first, maxBatch)
 	var due []*hook.Rejection
 	if notes {
 		due = s.rejections.Due(s.clock())
@@ -167,15 +128,11 @@ func (s *Store) clock() time.Time {
 // commitBatch writes deliveries and answers them after the commit, never before.
 // If the batch fails for a reason that may lie in one of its members it is halved,
 // so that one cannot refuse its neighbours.
-func (s *Store) commitBatch(ctx context.Context, batch []*pending, notes []*hook.Rejection, wait time.Duration) {
+func (s *Store) commitBatch(ctx context.Context, batch []*sqlstore.Incoming, notes []*hook.Rejection, wait time.Duration) {
 	if len(batch) == 0 {
 		return
 	}
-	entries := make([]*sqlstore.Entry, len(batch))
-	for i, p := range batch {
-		p.entry.Receipt = hook.Receipt{}
-		entries[i] = p.entry
-	}
+	entries := sqlstore.Entries(batch)
 	err := s.recordAll(ctx, entries, notes, wait)
 	if err != nil && len(notes) > 0 {
 		s.rejections.Forget()
@@ -201,7 +158,7 @@ func (s *Store) commitBatch(ctx context.Context, batch []*pending, notes []*hook
 		s.refused.Store(&refusal{time.Now(), err})
 	}
 	for _, p := range batch {
-		p.done <- err
+		p.Answer(err)
 	}
 }
 

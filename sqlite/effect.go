@@ -3,10 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"runtime/debug"
-	"sync"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
@@ -14,7 +11,7 @@ import (
 
 // ErrTooSlow is inside the error of an effect that has used up its budget; it
 // was rolled back.
-var ErrTooSlow = errors.New("effect too slow")
+var ErrTooSlow = sqlstore.ErrTooSlow
 
 type insideKey struct{ s *Store }
 
@@ -42,84 +39,25 @@ func (s *Store) runEffect(u *unit, effect hook.Effect) error {
 }
 
 func (s *Store) boundedEffect(u *unit, effect hook.Effect) error {
-	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), insideKey{s}, true), s.opt.EffectBudget)
-	defer cancel()
-	g := &guard{tx: u.Tx, writes: s.effects, ctx: ctx}
-	result := make(chan error, 1)
-	go func() { result <- call(ctx, g, effect) }()
-	var err error
-	select {
-	case err = <-result:
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: over %s", ErrTooSlow, s.opt.EffectBudget)
-	}
-	cancel()
-	if refused := g.close(); refused != nil {
-		return refused
-	}
-	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
-			return fmt.Errorf("%w: over %s", ErrTooSlow, s.opt.EffectBudget)
-		}
-		return err
-	}
-	return nil
-}
-
-// call turns a panic into an error: an effect runs on behalf of all.
-func call(ctx context.Context, g *guard, effect hook.Effect) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("effect panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return effect(ctx, g)
+	ctx := context.WithValue(context.Background(), insideKey{s}, true)
+	return sqlstore.RunEffect(ctx, s.opt.EffectBudget, effect, func(g *sqlstore.Gate) hook.Tx {
+		return &guard{gate: g, tx: u.Tx, writes: s.effects}
+	}, func(error) bool { return false }) // an interrupted statement says why by its context
 }
 
 // guard is the transaction as an effect sees it.
 type guard struct {
+	gate   *sqlstore.Gate
 	tx     *sql.Tx
 	writes *statements // prepared on the connection of tx
-	ctx    context.Context
-
-	mu      sync.RWMutex // held for reading by running statements
-	closed  bool
-	refused error
-}
-
-var errEffectOver = errors.New("the effect is over: its transaction must not be kept")
-
-// check lets a statement pass. Its context also ends with the effect, whatever
-// context the effect passes.
-func (g *guard) check(ctx context.Context, query string) (context.Context, error) {
-	if g.closed {
-		return nil, errEffectOver
-	}
-	if word := sqlstore.TransactionWord(query); word != "" {
-		g.refused = fmt.Errorf("effect refused: %s would touch the transaction that ends the job", word)
-		return nil, g.refused
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	context.AfterFunc(g.ctx, func() { cancel(context.Cause(g.ctx)) })
-	return ctx, nil
-}
-
-// close waits for the statement that is running, which g.ctx has interrupted,
-// and lets no other one begin.
-func (g *guard) close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
-	return g.refused
 }
 
 func (g *guard) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	ctx, err := g.check(ctx, query)
+	ctx, leave, err := g.gate.Enter(ctx, query)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	st, err := g.writes.get(ctx, query)
 	if err != nil {
 		return g.tx.ExecContext(ctx, query, args...) // it will say what is wrong
@@ -128,25 +66,21 @@ func (g *guard) ExecContext(ctx context.Context, query string, args ...any) (sql
 }
 
 func (g *guard) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	ctx, err := g.check(ctx, query)
+	ctx, leave, err := g.gate.Enter(ctx, query)
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	return g.tx.QueryContext(ctx, query, args...)
 }
 
 // QueryRowContext cannot return an error of its own: a refused statement is
 // replaced by one that fails, and the effect fails in any case.
 func (g *guard) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	checked, err := g.check(ctx, query)
+	checked, leave, err := g.gate.Enter(ctx, query)
 	if err != nil {
-		dead, cancel := context.WithCancelCause(ctx)
-		cancel(err)
-		return g.tx.QueryRowContext(dead, `SELECT 1`)
+		return g.tx.QueryRowContext(sqlstore.Refusal(ctx, err), `SELECT 1`)
 	}
+	defer leave()
 	return g.tx.QueryRowContext(checked, query, args...)
 }

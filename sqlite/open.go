@@ -66,7 +66,7 @@ type Store struct {
 	statements *statements
 	effects    *statements // of effects
 
-	records chan *pending
+	records chan *sqlstore.Incoming
 	ops     chan *op
 	stop    chan struct{}
 	stopped chan struct{}
@@ -101,7 +101,7 @@ func Open(path string, opt Options) (*Store, error) {
 	}
 	s := &Store{
 		path: path, opt: opt, unlock: unlock, core: sqlstore.NewCore(opt.Now),
-		records: make(chan *pending, 4096), ops: make(chan *op, 4096),
+		records: make(chan *sqlstore.Incoming, 4096), ops: make(chan *op, 4096),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if err := s.start(); err != nil {

@@ -23,28 +23,17 @@ func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, h
 	if fault.Mutant("check_then_insert") && s.mutantSeen(ctx, e) {
 		return hook.Receipt{Duplicate: true}, nil
 	}
-	p := &pending{entry: e, done: make(chan error, 1)}
+	p := sqlstore.NewIncoming(e)
 	if err := s.enqueue(p); err != nil {
 		return hook.Receipt{}, err
 	}
 	if fault.Mutant("ack_before_commit") {
 		return hook.Receipt{}, nil
 	}
-	timeout := time.NewTimer(s.opt.RecordTimeout)
-	defer timeout.Stop()
-	select {
-	case err := <-p.done:
-		if err != nil {
-			return hook.Receipt{}, fmt.Errorf("record: %w", err)
-		}
-		return e.Receipt, nil
-	case <-timeout.C:
-		p.gone.Store(true)
-		return hook.Receipt{}, fmt.Errorf("record: no commit within %s; the row may exist", s.opt.RecordTimeout)
-	}
+	return p.Wait(s.opt.RecordTimeout)
 }
 
-func (s *Store) enqueue(p *pending) error {
+func (s *Store) enqueue(p *sqlstore.Incoming) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -16,17 +15,9 @@ import (
 
 // Bounds of one transaction.
 const (
-	MaxBatchBytes = 4 << 20 // of deliveries
-	maxBatch      = 512     // deliveries
-	maxShared     = 512     // operations of the queue
+	maxBatch  = 512 // deliveries
+	maxShared = 512 // operations of the queue
 )
-
-// pending is a delivery that waits for the commit of its batch.
-type pending struct {
-	entry *sqlstore.Entry
-	done  chan error  // buffered: the writer never waits for a reader
-	gone  atomic.Bool // nobody waits any more; it need not be written
-}
 
 // op is another transaction's work. Shared ones go into one commit; if anything
 // in it fails each is run again alone.
@@ -106,41 +97,18 @@ func (s *Store) keepNumbers() {
 	}
 }
 
-func (s *Store) recordBatch(first *pending) {
-	batch := []*pending{first}
-	size := first.entry.Bytes()
-gather:
-	for len(batch) < maxBatch && size < MaxBatchBytes {
-		select {
-		case p := <-s.records:
-			batch = append(batch, p)
-			size += p.entry.Bytes()
-		default:
-			break gather
-		}
-	}
-	live := batch[:0]
-	for _, p := range batch {
-		if p.gone.Load() {
-			continue
-		}
-		live = append(live, p)
-	}
-	s.commitBatch(live)
+func (s *Store) recordBatch(first *sqlstore.Incoming) {
+	s.commitBatch(sqlstore.Gather(s.records, first, maxBatch))
 }
 
 // commitBatch writes deliveries and answers them after the commit, never
 // before. If the batch fails for a reason that may lie in one of its members it
 // is halved, so that one cannot refuse its neighbours.
-func (s *Store) commitBatch(batch []*pending) {
+func (s *Store) commitBatch(batch []*sqlstore.Incoming) {
 	if len(batch) == 0 {
 		return
 	}
-	entries := make([]*sqlstore.Entry, len(batch))
-	for i, p := range batch {
-		p.entry.Receipt = hook.Receipt{}
-		entries[i] = p.entry
-	}
+	entries := sqlstore.Entries(batch)
 	if fault.Mutant("shared_tx_rollback") {
 		s.mutantShared(batch, entries)
 		return
@@ -165,7 +133,7 @@ func (s *Store) commitBatch(batch []*pending) {
 		s.refused.Store(&refusal{time.Now(), err})
 	}
 	for _, p := range batch {
-		p.done <- err
+		p.Answer(err)
 	}
 }
 
@@ -183,11 +151,11 @@ func (s *Store) recordAll(entries []*sqlstore.Entry, notes []*hook.Rejection) er
 
 // mutantShared is a known mistake for the tests: deliveries share a transaction
 // with an effect, and are answered before it ends.
-func (s *Store) mutantShared(batch []*pending, entries []*sqlstore.Entry) {
+func (s *Store) mutantShared(batch []*sqlstore.Incoming, entries []*sqlstore.Entry) {
 	_ = s.transact(func(ctx context.Context, tx *unit) error {
 		err := s.core.Record(ctx, tx, entries)
 		for _, p := range batch {
-			p.done <- err
+			p.Answer(err)
 		}
 		select {
 		case o := <-s.ops:

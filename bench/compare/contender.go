@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/internal/bench"
+	"github.com/hookkeeper/hookkeeper/internal/cluster"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver, registered as pgx
 	_ "modernc.org/sqlite"             // the driver, registered as sqlite
 )
@@ -71,12 +72,16 @@ func (m *match) enter(ctx context.Context, c contender) (*entrant, error) {
 		e.db, err = sql.Open("sqlite", "file:"+path+"?mode=ro&_pragma=busy_timeout(5000)")
 		return e, err
 	}
-	scratch, err := bench.NewScratch(ctx, m.cluster.url)
+	own, err := cluster.Own(ctx, m.cluster.URL("postgres"), "bench")
 	if err != nil {
 		return nil, err
 	}
-	e.database, e.drop = scratch.URL, scratch.Drop
-	if e.db, err = sql.Open("pgx", scratch.URL); err != nil {
+	e.database, e.drop = own.URL(), func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // also after an interrupt
+		defer cancel()
+		return own.Drop(ctx)
+	}
+	if e.db, err = sql.Open("pgx", e.database); err != nil {
 		return nil, errors.Join(err, e.drop())
 	}
 	if c.schema == "" {

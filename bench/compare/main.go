@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -88,11 +87,11 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := groups.Put("generator", os.Getpid()); err != nil {
 		return err
 	}
-	c, err := startCluster(ctx, filepath.Join(dir, "cluster"), groups)
+	c, err := startCluster(ctx, groups)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.stop()) }()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	m := &match{settings: s, groups: groups, cluster: c, dir: dir, contenders: chosen}
 	r, err := m.play(ctx)
 	if err != nil {
@@ -105,18 +104,13 @@ func run(ctx context.Context, args []string) (err error) {
 // with runs a program against a throw-away cluster, whose address takes the place
 // of {} among the arguments.
 func with(ctx context.Context, command []string) (err error) {
-	dir, err := os.MkdirTemp("", "hookkeeper-compare-")
+	c, err := startCluster(ctx, &bench.Groups{})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	c, err := startCluster(ctx, filepath.Join(dir, "cluster"), &bench.Groups{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.stop()) }()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	for i, arg := range command {
-		command[i] = strings.ReplaceAll(arg, "{}", c.url)
+		command[i] = strings.ReplaceAll(arg, "{}", c.URL("postgres"))
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/internal/bench"
+	"github.com/hookkeeper/hookkeeper/internal/cluster"
 )
 
 // match is one comparison under way.
 type match struct {
 	settings
 	groups     *bench.Groups
-	cluster    *cluster
+	cluster    *cluster.Cluster
 	dir        string
 	contenders []contender
 }
@@ -44,7 +45,11 @@ type results struct {
 }
 
 func (m *match) play(ctx context.Context) (r *results, err error) {
-	r = &results{settings: m.settings, contenders: m.contenders, version: m.cluster.version,
+	version, err := versionOf(ctx, m.cluster)
+	if err != nil {
+		return nil, err
+	}
+	r = &results{settings: m.settings, contenders: m.contenders, version: version,
 		speeds: map[string]map[int]speed{}, losses: map[string][]loss{}, answers: map[string][]int{}}
 	runs := map[string]map[int][]speed{}
 	for i := range m.runs {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/bench"
+	"github.com/hookkeeper/hookkeeper/internal/cluster"
 )
 
 // benchPlace is where databases for measuring are made: a folder, or a PostgreSQL
@@ -81,11 +82,15 @@ func (p *benchPlace) fresh(ctx context.Context) (*benchDatabase, error) {
 
 func (p *benchPlace) empty(ctx context.Context) (*benchDatabase, error) {
 	if p.server != "" {
-		s, err := bench.NewScratch(ctx, p.server)
+		d, err := cluster.Own(ctx, p.server, "bench")
 		if err != nil {
 			return nil, err
 		}
-		return &benchDatabase{url: s.URL, drop: s.Drop}, nil
+		return &benchDatabase{url: d.URL(), drop: func() error {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // also after an interrupt
+			defer cancel()
+			return d.Drop(ctx)
+		}}, nil
 	}
 	dir, err := os.MkdirTemp(p.disk, "run-")
 	if err != nil {

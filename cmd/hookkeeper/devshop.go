@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -42,14 +41,7 @@ func openShop(door net.Listener, f *devFolder) *devShop {
 
 // serve plays Toss until ctx ends.
 func (s *devShop) serve(ctx context.Context, log *slog.Logger) {
-	server := &http.Server{Handler: s.sim, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	go func() {
-		<-ctx.Done()
-		s.sim.Close()
-		_ = server.Close() // what a sandbox cuts off costs nobody anything
-	}()
-	if err := served(server.Serve(s.door)); err != nil {
+	if err := playToss(ctx, s.sim, s.door); err != nil {
 		log.Error("toss sandbox", "error", err.Error())
 	}
 }

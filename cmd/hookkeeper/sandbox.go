@@ -52,10 +52,14 @@ func (cmd *sandboxTossCmd) Run(ctx context.Context, a *app) error {
 			fmt.Fprintf(a.stdout, "%s\n", printable(line))
 		}
 	}
-	sim := tosstest.New(o)
+	cmd.welcome(a, base)
+	return playToss(ctx, tosstest.New(o), door)
+}
+
+// playToss serves a simulator until ctx ends.
+func playToss(ctx context.Context, sim *tosstest.Sim, door net.Listener) (err error) {
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	cmd.welcome(a, base)
 	failed := make(chan error, 1)
 	go func() { failed <- served(server.Serve(door)) }()
 	select {

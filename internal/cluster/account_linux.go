@@ -10,9 +10,10 @@ import (
 )
 
 // endsWithUs has the kernel end the server, as StopImmediate does, with the
-// thread that started it: a torture that is killed leaves no server behind.
+// thread that started it: a torture that is killed leaves no server behind. It
+// has a session of its own, so that the kernel gives it a share of its own.
 func endsWithUs(as *syscall.Credential) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Credential: as, Setpgid: true, Pdeathsig: syscall.SIGQUIT}
+	return &syscall.SysProcAttr{Credential: as, Setsid: true, Pdeathsig: syscall.SIGQUIT}
 }
 
 // unprivileged is the account for the server: postgres if we are root, else our

@@ -44,9 +44,10 @@ const (
 var ErrMissing = errors.New("no PostgreSQL programs: install the package postgresql, or name a server with its URL")
 
 // Start makes a new cluster in a temporary folder and starts it. PostgreSQL
-// refuses to run as root: for root it runs as the user postgres. ErrMissing if
-// its programs are not found.
-func Start(ctx context.Context) (*Cluster, error) {
+// refuses to run as root: for root it runs as the user postgres. Settings are
+// lines of postgresql.conf that take the place of ours. ErrMissing if its programs
+// are not found.
+func Start(ctx context.Context, settings ...string) (*Cluster, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func Start(ctx context.Context) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir, bin: bin, as: as}
-	if err := c.create(ctx); err != nil {
+	if err := c.create(ctx, settings); err != nil {
 		return nil, errors.Join(fmt.Errorf("make a PostgreSQL cluster: %w", err), os.RemoveAll(dir))
 	}
 	if err := c.Start(ctx); err != nil {
@@ -90,7 +91,7 @@ func version(path string) int {
 
 // create runs initdb and writes the settings. The port stands in the file, so
 // that a restart comes up where the clients look.
-func (c *Cluster) create(ctx context.Context) error {
+func (c *Cluster) create(ctx context.Context, settings []string) error {
 	if c.as != nil {
 		if err := os.Chown(c.dir, int(c.as.Uid), int(c.as.Gid)); err != nil {
 			return err
@@ -116,7 +117,7 @@ func (c *Cluster) create(ctx context.Context) error {
 	_, err = fmt.Fprintf(f, "\nlisten_addresses = '127.0.0.1'\nport = %d\nunix_socket_directories = '%s'\n"+
 		"shared_buffers = 32MB\nmax_connections = 100\nlogging_collector = off\n"+
 		// Deadlocks are to be seen before a client's own lock_timeout breaks them.
-		"deadlock_timeout = 100ms\n", port, c.dir)
+		"deadlock_timeout = 100ms\n%s\n", port, c.dir, strings.Join(settings, "\n")) // the last line of a name counts
 	return errors.Join(err, f.Close())
 }
 
@@ -224,20 +225,30 @@ func (c *Cluster) Freeze() error { return c.signalAll(syscall.SIGSTOP) }
 // Thaw lets a frozen server go on.
 func (c *Cluster) Thaw() error { return c.signalAll(syscall.SIGCONT) }
 
+// Processes are the ids of the running server's: the postmaster's, then those of
+// what it has started.
+func (c *Cluster) Processes() ([]int, error) {
+	if c.server == nil {
+		return nil, errors.New("PostgreSQL is not running")
+	}
+	pid := c.server.Process.Pid
+	children, err := childrenOf(pid)
+	return append([]int{pid}, children...), err
+}
+
 // signalAll begins with the postmaster, so that no backend is born meanwhile.
 func (c *Cluster) signalAll(s syscall.Signal) error {
 	if c.server == nil {
 		return errors.New("PostgreSQL is not running")
 	}
-	pid := c.server.Process.Pid
-	if err := syscall.Kill(pid, s); err != nil {
+	if err := syscall.Kill(c.server.Process.Pid, s); err != nil {
 		return fmt.Errorf("signal PostgreSQL: %w", err)
 	}
-	children, err := childrenOf(pid)
+	all, err := c.Processes()
 	if err != nil {
 		return err
 	}
-	for _, child := range children {
+	for _, child := range all[1:] {
 		// ESRCH: it has ended by itself.
 		if err := syscall.Kill(child, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("signal a backend of PostgreSQL: %w", err)

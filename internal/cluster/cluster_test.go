@@ -42,7 +42,7 @@ func answers(ctx context.Context, url string) (n int, err error) {
 
 func TestStoppedAndFrozen(t *testing.T) {
 	c := started(t)
-	d, err := cluster.Own(t.Context(), c.URL("postgres"))
+	d, err := cluster.Own(t.Context(), c.URL("postgres"), "test")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,19 +20,24 @@ type Database struct {
 	url    string
 }
 
-// Own makes a new, empty database on the server of the URL, whose user needs the
-// right to do so. The database that the URL names is only connected to.
-func Own(ctx context.Context, server string) (*Database, error) {
+// Own makes a new, empty database on the server of the URL, whose role needs the
+// right to do so; the purpose, a word of a-z, stands in its name, so that one left
+// behind by a killed program can be told from others. The database that the URL
+// names is only connected to.
+func Own(ctx context.Context, server, purpose string) (*Database, error) {
 	u, err := url.Parse(server)
-	if err != nil {
-		return nil, errors.New("database: not a URL") // its text would show the password
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return nil, errors.New("the server's address must look like postgres://user@host:5432/name") // it may hold a password
 	}
 	suffix := make([]byte, 6)
 	_, _ = rand.Read(suffix) // never fails
-	d := &Database{server: server, name: "hookkeeper_torture_" + hex.EncodeToString(suffix)}
+	d := &Database{server: server, name: "hookkeeper_" + purpose + "_" + hex.EncodeToString(suffix)}
 	u.Path = "/" + d.name
 	d.url = u.String()
-	err = d.order(ctx, "CREATE DATABASE "+d.name)
+	err = d.order(ctx, "CREATE DATABASE "+d.name+" TEMPLATE template0 ENCODING 'UTF8'")
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "42501" {
+		return nil, errors.New("the role may not make a database of its own: GRANT it CREATEDB, or name another role")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make a database of our own: %w", err)
 	}
@@ -42,7 +47,8 @@ func Own(ctx context.Context, server string) (*Database, error) {
 // URL is the address of the database.
 func (d *Database) URL() string { return d.url }
 
-// Drop removes the database, also from under connections that are left.
+// Drop removes the database, also from under connections that are left. A repeat
+// does nothing.
 func (d *Database) Drop(ctx context.Context) error {
 	if err := d.order(ctx, "DROP DATABASE IF EXISTS "+d.name+" WITH (FORCE)"); err != nil {
 		return fmt.Errorf("drop database %s: %w", d.name, err)
@@ -51,7 +57,12 @@ func (d *Database) Drop(ctx context.Context) error {
 }
 
 func (d *Database) order(ctx context.Context, sql string) error {
-	conn, err := pgx.Connect(ctx, d.server)
+	config, err := pgx.ParseConfig(d.server)
+	if err != nil {
+		return errors.New("the server's address cannot be read") // it may hold a password
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // works through poolers
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func newPlace(ctx context.Context, o *Options) (*place, error) {
 			server = o.Cluster.URL("postgres")
 		}
 		var err error
-		if p.database, err = cluster.Own(ctx, server); err != nil {
+		if p.database, err = cluster.Own(ctx, server, "torture"); err != nil {
 			return nil, err
 		}
 		p.url = p.database.URL()

@@ -29,7 +29,7 @@ func through(t *testing.T) (p *wire.Proxy, direct, proxied string) {
 			t.Error(err)
 		}
 	})
-	d, err := cluster.Own(t.Context(), c.URL("postgres"))
+	d, err := cluster.Own(t.Context(), c.URL("postgres"), "wire")
 	if err != nil {
 		t.Fatal(err)
 	}
