@@ -138,8 +138,8 @@ func (s *Store) start() (err error) {
 	if err != nil {
 		return errors.Join(err, s.db.Close())
 	}
-	s.readers.SetMaxOpenConns(4)
-	s.readers.SetMaxIdleConns(4) // kept: reopening one needs descriptors that may be short
+	s.readers.SetMaxOpenConns(readers)
+	s.readers.SetMaxIdleConns(readers)
 	s.hot = &hotReads{db: s.readers, prepared: map[string]*sql.Stmt{}}
 	err = checkDurability(ctx, s.db)
 	if err == nil {
@@ -151,6 +151,9 @@ func (s *Store) start() (err error) {
 	if err == nil {
 		err = s.load(ctx)
 	}
+	if err == nil {
+		err = openAll(ctx, s.readers)
+	}
 	if err != nil {
 		return errors.Join(err, s.db.Close(), s.readers.Close())
 	}
@@ -159,6 +162,26 @@ func (s *Store) start() (err error) {
 	}
 	s.statements, s.effects = newStatements(s.conn, maxStatements), newStatements(s.conn, maxEffects)
 	go s.write()
+	return nil
+}
+
+// readers is how many reads of others run at once.
+const readers = 4
+
+// openAll opens the connections of the readers, which stay open: one that is
+// opened when it is needed needs descriptors, and a crowd may have taken them.
+func openAll(ctx context.Context, db *sql.DB) error {
+	for range readers {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close() // at the end, so that the next one is another
+		var n int
+		if err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&n); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -152,7 +153,7 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	plain.SetHTTP1(true) // h2c stays off
 	return &http.Server{
 		Handler: bounded(h), Protocols: &plain, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(&serverLog{log: s.log}, "", 0),
 	}
 }
 

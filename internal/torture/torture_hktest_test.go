@@ -24,7 +24,8 @@ import (
 //
 // HK_TORTURE=full makes the kills those of scenario C1: 20,000 events and at
 // least 100 kills. HK_TORTURE_DIR keeps the files of every run there.
-// HK_TORTURE_SEED begins at another seed.
+// HK_TORTURE_SEED begins at another seed. Those on SQLite mostly wait, so they
+// run side by side; those on PostgreSQL share one server and take turns.
 
 // built makes the binary under test once, in a folder that closeShared removes.
 var built = sync.OnceValues(func() (path string, err error) {
@@ -117,6 +118,7 @@ func wantHeld(t *testing.T, r history.Report) {
 }
 
 func TestSurvivesKills(t *testing.T) {
+	t.Parallel()
 	o := Options{Seed: firstSeed(t), Events: 1500, Fault: history.FaultKill, Faults: 25, NeedsPercent: 2}
 	if full() {
 		o.Events, o.Faults, o.Drain = 20_000, 100, 5*time.Minute
@@ -127,6 +129,7 @@ func TestSurvivesKills(t *testing.T) {
 // Slow handlers are still at work when the server is frozen, and end after
 // their lease: those are the zombies that the fence is for.
 func TestSurvivesStops(t *testing.T) {
+	t.Parallel()
 	wantHeld(t, runReal(t, build(t), stops(firstSeed(t))))
 }
 
@@ -139,10 +142,12 @@ func stops(seed uint64) Options {
 }
 
 func TestSurvivesRestarts(t *testing.T) {
+	t.Parallel()
 	wantHeld(t, runReal(t, build(t), Options{Seed: firstSeed(t), Events: 800, Fault: history.FaultTerm, Faults: 10, NeedsPercent: 2}))
 }
 
 func TestMutantsAreCaught(t *testing.T) {
+	t.Parallel()
 	kills := func(seed uint64) Options {
 		return Options{Seed: seed, Events: 1200, Fault: history.FaultKill, Faults: 20}
 	}
@@ -160,12 +165,16 @@ func TestMutantsAreCaught(t *testing.T) {
 			return Options{Seed: seed, Events: 800, NeedsPercent: 10, Drain: 12 * time.Second, Waiting: time.Minute}
 		}, []string{"not-final"}},
 	} {
-		t.Run(m.name, func(t *testing.T) { m.wantCaught(t, binary) })
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			m.wantCaught(t, binary)
+		})
 	}
 }
 
 // The load for waiting_blocks must hold on the sound build, or the mutant would
 // be caught for a reason of its own.
 func TestNeedsAreNoBreakByThemselves(t *testing.T) {
+	t.Parallel()
 	wantHeld(t, runReal(t, build(t), Options{Seed: firstSeed(t), Events: 800, NeedsPercent: 10, Drain: 12 * time.Second, Waiting: time.Minute}))
 }
