@@ -79,7 +79,7 @@ func TestClientsThatHangUp(t *testing.T) {
 	}
 	crowd.Wait()
 	s.recorded(t, stripe(stripeEvent("evt_last", "pi_last", "")))
-	eventually(t, 20*time.Second, "everything is worked", func() bool { return s.everyState(t, "done", 2) })
+	eventually(t, time.Minute, "everything is worked", func() bool { return s.everyState(t, "done", 2) })
 	rows := map[string]int{}
 	for _, e := range s.events(t) {
 		rows[e.Key]++
@@ -98,7 +98,7 @@ func TestClientsThatHangUp(t *testing.T) {
 	now := 0
 	eventually(t, 15*time.Second, "the descriptors are back", func() bool {
 		now = descriptors(t, s)
-		return now <= before+8 // readers of the database, opened on demand
+		return now <= before+8
 	})
 	base, _ := goroutines(t, fresh)
 	n, text := goroutines(t, s)

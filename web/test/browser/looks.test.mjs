@@ -134,7 +134,7 @@ for (const [lang, name, options] of looks) {
 
 test('the live region says each change of phase once', async () => {
   await house.faults({ script: [{ action: 'status', status: 500 }, { action: 'status', status: 500 }] });
-  visit = await enter(browser);
+  visit = await enter(browser, { cfg: { ...quick, slow: 60000 } }); // a busy machine is no slow network
   await visit.context.addInitScript(() => {
     window.heard = [];
     document.addEventListener('readystatechange', () => {
