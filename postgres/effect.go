@@ -21,20 +21,15 @@ type insideKey struct{ s *Store }
 // engine its caller would wait for itself, so it is refused on both.
 func inside(ctx context.Context, s *Store) bool { return ctx.Value(insideKey{s}) != nil }
 
-// runEffect runs one effect inside tx, in a goroutine of its own so that one that
-// sleeps and heeds nothing is left behind. After an error the caller rolls back.
-func (s *Store) runEffect(ctx context.Context, tx *unit, effect hook.Effect) error {
-	return s.bounded(ctx, tx.conn, nil, effect)
-}
-
-// bounded runs an effect on conn. What it writes without asking for the result
-// goes into queued, where several effects share a transaction; nil sends it at
-// once.
-func (s *Store) bounded(ctx context.Context, conn *sql.Conn, queued *pgx.Batch, effect hook.Effect) error {
-	ctx = context.WithValue(ctx, insideKey{s}, true)
-	return sqlstore.RunEffect(ctx, s.opt.EffectBudget, effect, func(g *sqlstore.Gate) hook.Tx {
-		return &guard{gate: g, tx: conn, queued: queued}
-	}, func(err error) bool { return codeOf(err) == codeCanceled })
+// runEffects runs effects on conn, inside its transaction. What they write without
+// asking for the result goes into queued, where several share it; nil sends it at
+// once. After an error the caller rolls back.
+func (s *Store) runEffects(ctx context.Context, conn *sql.Conn, queued *pgx.Batch, effects ...hook.Effect) error {
+	return sqlstore.Effects{
+		Budget:  s.opt.EffectBudget,
+		Through: func(g *sqlstore.Gate) hook.Tx { return &guard{gate: g, tx: conn, queued: queued} },
+		Cut:     func(err error) bool { return codeOf(err) == codeCanceled },
+	}.Run(context.WithValue(ctx, insideKey{s}, true), effects...)
 }
 
 // guard is the transaction as an effect sees it. Statements that would end it are

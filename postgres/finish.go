@@ -123,16 +123,18 @@ func (s *Store) finishTogether(ctx context.Context, batch []*finishing) (errs []
 		if err != nil {
 			return err
 		}
-		queued := &pgx.Batch{}
+		var effects []hook.Effect
 		for i, f := range batch {
 			switch {
 			case ends[f.job] == nil:
 				errs[i] = hook.ErrLeaseLost
 			case f.effect != nil:
-				if err := s.bounded(ctx, tx.conn, queued, f.effect); err != nil {
-					return err
-				}
+				effects = append(effects, f.effect)
 			}
+		}
+		queued := &pgx.Batch{}
+		if err := s.runEffects(ctx, tx.conn, queued, effects...); err != nil {
+			return err
 		}
 		if err := flush(ctx, tx.conn, queued); err != nil {
 			return err
@@ -169,7 +171,7 @@ func (s *Store) finishOnce(f *finishing) error {
 			return hook.ErrLeaseLost
 		}
 		if f.effect != nil {
-			if err := s.runEffect(ctx, tx, f.effect); err != nil {
+			if err := s.runEffects(ctx, tx.conn, nil, f.effect); err != nil {
 				return err
 			}
 		}
@@ -198,7 +200,7 @@ func (s *Store) applyOnce(ctx context.Context, effect hook.Effect) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*s.opt.EffectBudget)
 	defer cancel()
 	return s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
-		return s.runEffect(ctx, tx, effect)
+		return s.runEffects(ctx, tx.conn, nil, effect)
 	})
 }
 

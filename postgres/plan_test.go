@@ -46,7 +46,7 @@ func hotPaths(t *testing.T, conn *pgx.Conn, when string, round int) {
 	// The server adds what it has not yet handed on of the rounds before.
 	before, fetchedBefore := scans(t, tx), fetches(t, tx)
 	n := fmt.Sprint(round)
-	run(`SELECT record_events(2000000000000000 + $1::bigint * 1000000, 1, ARRAY[1::bigint], s, s, k, b, s, e, o, o, s, l, l, o, o, b, b, i, s)
+	run(`SELECT record_events(2000000000000000 + $1::bigint * 1000000, 1, ARRAY[1::bigint], s, s, k, b, s, e, o, o, s, l, o, o, b, b, i, s, l)
 		FROM (SELECT array_agg('x'::text) s, array_agg(''::text) e, array_agg($2 || i::text) k, array_agg('y'::bytea) b,
 			array_agg(1::bigint) o, array_agg(i::bigint) i, array_agg('line' || i % 3) l FROM generate_series(1, 10) i) a`, round, n)
 	run(`SELECT look_for_jobs(2, ARRAY['x'])`)

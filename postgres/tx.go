@@ -113,6 +113,7 @@ type unit struct {
 	store  *Store
 	conn   *sql.Conn
 	script bool
+	last   pgx.Batch // goes out with the COMMIT, or before the next statement
 	now    int64
 	slot   int64
 }
@@ -159,7 +160,7 @@ func (u *unit) begin(ctx context.Context, text string) error {
 // commit ends the transaction. If the process dies in here, either all of it
 // stands or nothing, and nobody has been told.
 func (u *unit) commit(ctx context.Context) error {
-	results, err := u.raw(ctx, "COMMIT")
+	tag, err := u.sendCommit(ctx)
 	_ = u.conn.Close()
 	if err != nil {
 		if _, refused := errors.AsType[*pgconn.PgError](err); refused {
@@ -167,9 +168,35 @@ func (u *unit) commit(ctx context.Context) error {
 		}
 		return fmt.Errorf("commit: %w: %w", errUnknown, err)
 	}
-	if results[0].CommandTag.String() != "COMMIT" {
+	if tag.String() != "COMMIT" {
 		return errRolledBack
 	}
+	return nil
+}
+
+// sendCommit sends what waits and COMMIT in one round trip. If a statement that
+// waited fails, the server skips the COMMIT.
+func (u *unit) sendCommit(ctx context.Context) (tag pgconn.CommandTag, err error) {
+	if u.last.Len() == 0 {
+		results, err := u.raw(ctx, "COMMIT")
+		if err != nil {
+			return tag, err
+		}
+		return results[0].CommandTag, nil
+	}
+	u.last.Queue("COMMIT").Exec(func(t pgconn.CommandTag) error {
+		tag = t
+		return nil
+	})
+	return tag, u.flush(ctx)
+}
+
+// flush sends what waits.
+func (u *unit) flush(ctx context.Context) error { return flush(ctx, u.conn, &u.last) }
+
+// Last implements sqlstore.Many.
+func (u *unit) Last(_ context.Context, query string, args ...any) error {
+	u.last.Queue(u.store.texts.get(query), ours(args)[1:]...)
 	return nil
 }
 
@@ -233,21 +260,30 @@ func (u *unit) ExecContext(ctx context.Context, query string, args ...any) (sql.
 	if u.script && len(args) == 0 {
 		return u.conn.ExecContext(ctx, query, pgx.QueryExecModeSimpleProtocol)
 	}
+	if err := u.flush(ctx); err != nil {
+		return nil, err
+	}
 	return u.conn.ExecContext(ctx, u.store.texts.get(query), ours(args)...)
 }
 
 func (u *unit) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := u.flush(ctx); err != nil {
+		return nil, err
+	}
 	return u.conn.QueryContext(ctx, u.store.texts.get(query), ours(args)...)
 }
 
 func (u *unit) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if err := u.flush(ctx); err != nil {
+		return u.conn.QueryRowContext(sqlstore.Refusal(ctx, err), `SELECT 1`)
+	}
 	return u.conn.QueryRowContext(ctx, u.store.texts.get(query), ours(args)...)
 }
 
 // ours puts the way to run a statement before its arguments: in one round trip,
-// nothing prepared. Only lists of bytes ask for the types once and keep the answer:
-// otherwise they would go as hexadecimal text, which costs more than all the rest.
-// Texts of others, such as an error of a handler, may hold what
+// nothing prepared. Only those with lists ask for the types once and keep the
+// answer: otherwise lists would go as text, bytes in hexadecimal, which costs more
+// than all the rest. Texts of others, such as an error of a handler, may hold what
 // this database's text cannot.
 func ours(args []any) []any {
 	out := make([]any, 0, len(args)+1)
@@ -256,7 +292,7 @@ func ours(args []any) []any {
 		switch v := a.(type) {
 		case string:
 			a = clean(v)
-		case [][]byte:
+		case []int64, []string, [][]byte, []*int64:
 			out[0] = pgx.QueryExecModeCacheDescribe
 		}
 		out = append(out, a)

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
@@ -19,30 +18,23 @@ type insideKey struct{ s *Store }
 // holds the writer, and waiting for the writer would never end.
 func inside(ctx context.Context, s *Store) bool { return ctx.Value(insideKey{s}) != nil }
 
-// runEffect runs one effect inside tx, in a goroutine of its own so that one
-// that sleeps and heeds nothing cannot hold the writer. After an error the
-// caller must roll back: an interrupted statement may already have ended the
-// transaction, which the failing RELEASE reveals before anything else runs:
-// later statements would commit by themselves.
-func (s *Store) runEffect(u *unit, effect hook.Effect) error {
-	ctx := context.Background()
-	if _, err := u.ExecContext(ctx, `SAVEPOINT effect`); err != nil {
-		return fmt.Errorf("begin an effect: %w", err)
-	}
-	if err := s.boundedEffect(u, effect); err != nil {
-		return err
-	}
-	if _, err := u.ExecContext(ctx, `RELEASE effect`); err != nil {
-		return fmt.Errorf("the effect ended its transaction: %w", err)
-	}
-	return nil
-}
-
-func (s *Store) boundedEffect(u *unit, effect hook.Effect) error {
+// runEffects runs effects inside tx. After an error the caller must roll back: an
+// interrupted statement may already have ended the transaction, which the failing
+// RELEASE reveals before anything else runs: later statements would commit by
+// themselves.
+func (s *Store) runEffects(u *unit, effects ...hook.Effect) error {
 	ctx := context.WithValue(context.Background(), insideKey{s}, true)
-	return sqlstore.RunEffect(ctx, s.opt.EffectBudget, effect, func(g *sqlstore.Gate) hook.Tx {
-		return &guard{gate: g, tx: u.Tx, writes: s.effects}
-	}, func(error) bool { return false }) // an interrupted statement says why by its context
+	statement := func(text string) func() error {
+		return func() error {
+			_, err := u.ExecContext(context.Background(), text)
+			return err
+		}
+	}
+	return sqlstore.Effects{
+		Budget:  s.opt.EffectBudget,
+		Through: func(g *sqlstore.Gate) hook.Tx { return &guard{gate: g, tx: u.Tx, writes: s.effects} },
+		Begin:   statement(`SAVEPOINT effect`), End: statement(`RELEASE effect`),
+	}.Run(ctx, effects...)
 }
 
 // guard is the transaction as an effect sees it.

@@ -138,15 +138,17 @@ func (s *Store) finishAll(ctx context.Context, tx *unit, all []*finishing) ([]er
 		return nil, err
 	}
 	errs := make([]error, len(all))
+	var effects []hook.Effect
 	for i, f := range all {
-		if ends[f.job] == nil {
+		switch {
+		case ends[f.job] == nil:
 			errs[i] = hook.ErrLeaseLost
-			continue
+		case f.effect != nil:
+			effects = append(effects, f.effect)
 		}
-		if f.effect == nil {
-			continue
-		}
-		if err := s.runEffect(tx, f.effect); err != nil {
+	}
+	if len(effects) > 0 {
+		if err := s.runEffects(tx, effects...); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +178,7 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 
 // Apply implements hook.Applier.
 func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
-	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffect(tx, effect) })
+	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffects(tx, effect) })
 }
 
 // View implements hook.Viewer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -192,16 +193,54 @@ func (s *Store) perform(first *op) {
 		}
 		break
 	}
-	s.performShared(ops)
-	if alone == nil {
+	switch {
+	case alone == nil:
+		s.performShared(ops)
+		return
+	case !slices.ContainsFunc(ops, (*op).effectful):
+		s.performWith(ops, alone)
 		return
 	}
+	s.performShared(ops)
 	select { // a waiting reception batch goes before the next effect
 	case p := <-s.records:
 		s.recordBatch(p)
 	default:
 	}
 	alone.done <- s.transact(alone.run)
+}
+
+// effectful reports whether the operation runs an effect.
+func (o *op) effectful() bool { return !o.shared || o.finish != nil && o.finish.effect != nil }
+
+// performWith lets operations without effects ride in the transaction of one
+// effect, which so has its commit to itself, and they need none of their own. If
+// it fails its error is its own, and they are run again without it.
+func (s *Store) performWith(riders []*op, alone *op) {
+	results := make([]error, len(riders))
+	var failed error
+	err := s.transact(func(ctx context.Context, tx *unit) error {
+		if err := s.runShared(ctx, tx, riders, results); err != nil {
+			return err
+		}
+		failed = alone.run(ctx, tx)
+		return failed
+	})
+	if err != nil && !systemic(err) {
+		s.performShared(riders)
+		if failed == nil {
+			failed = s.transact(alone.run)
+		}
+		alone.done <- failed
+		return
+	}
+	for i, o := range riders {
+		if err != nil {
+			results[i] = err
+		}
+		o.done <- results[i]
+	}
+	alone.done <- err
 }
 
 func (s *Store) performShared(ops []*op) {

@@ -94,46 +94,6 @@ func TestErrorsOfTheAPIHoldNoSecret(t *testing.T) {
 	}
 }
 
-// FuzzEvent: whatever a body holds, handlers return an effect or an error.
-func FuzzEvent(f *testing.F) {
-	paths, err := filepath.Glob("testdata/*/*.json")
-	if err != nil || len(paths) == 0 {
-		f.Fatalf("no payloads: %v", err)
-	}
-	for i, path := range paths {
-		if i%4 == 0 { // every shape is in some of them, and a short run must get beyond them
-			f.Add(readFile(f, path))
-		}
-	}
-	f.Add([]byte(`{"object":"event","type":"invoice.paid","data":{"object":{"id":1,"items":{"data":[[]]}}}}`))
-	s := source.Stripe("stripe", secret)
-	desk, err := stripe.New(stripe.Config{Source: s, Store: nothing{}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	routes := desk.Department().Routes
-	f.Fuzz(func(t *testing.T, body []byte) {
-		id, err := s.Identify(nil, body)
-		if err != nil {
-			return // quarantined: no handler sees it
-		}
-		e := &hook.Event{Source: "stripe", Mode: id.Mode, Trust: hook.TrustSignature, Key: id.Key, Type: id.Type,
-			Subject: id.Subject, OccurredAt: id.OccurredAt, Body: body}
-		for _, r := range routes {
-			if r.Wants("stripe", id.Type, hook.TrustSignature) {
-				_, _ = r.Handler.Handle(t.Context(), e)
-			}
-		}
-	})
-}
-
-// nothing is a database that answers nothing.
-type nothing struct{ stripe.Store }
-
-func (nothing) View(context.Context, func(context.Context, hook.Tx) error) error {
-	return errors.New("no database")
-}
-
 // TestTheKeyGoesNowhereElse: an answer that points elsewhere is not followed.
 func TestTheKeyGoesNowhereElse(t *testing.T) {
 	t.Parallel()

@@ -275,23 +275,3 @@ func TestNewRefusesDangerousSettings(t *testing.T) {
 		t.Errorf("without a store: %v", err)
 	}
 }
-
-func FuzzReadPayment(f *testing.F) {
-	for _, name := range []string{"confirm.200.card.json", "confirm.200.virtual_account_waiting.json", "get.200.canceled.json"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(text)
-	}
-	f.Add([]byte(`{"paymentKey":"a","orderId":"b","status":"DONE","totalAmount":1e3,"balanceAmount":-0}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		p, err := toss.ReadPayment(body)
-		if err != nil {
-			return
-		}
-		if p.PaymentKey == "" || p.OrderID == "" || p.TotalAmount < 0 || p.BalanceAmount < 0 || p.TotalAmount > 1<<53 {
-			t.Errorf("read as a payment: %+v", p)
-		}
-	})
-}

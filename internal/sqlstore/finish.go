@@ -144,7 +144,7 @@ func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) erro
 	for j := range kinds {
 		args = append(args, column(kinds[j], rows[j:], len(kinds)))
 	}
-	if _, err := tx.ExecContext(ctx, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
+	if err := execLast(ctx, tx, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
 		return fmt.Errorf("end jobs: %w", err)
 	}
 	return nil

@@ -4,16 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
-	"time"
-
-	"github.com/hookkeeper/hookkeeper/hook"
 )
-
-// ErrTooSlow is inside the error of an effect that has used up its budget; the
-// engine rolls it back.
-var ErrTooSlow = errors.New("effect too slow")
 
 var errEffectOver = errors.New("the effect is over: its transaction must not be kept")
 
@@ -72,42 +64,4 @@ func Refusal(ctx context.Context, err error) context.Context {
 	dead, cancel := context.WithCancelCause(ctx)
 	cancel(err)
 	return dead
-}
-
-// RunEffect runs an effect within its budget, in a goroutine of its own, so that
-// one that sleeps and heeds nothing is left behind; through opens its transaction
-// behind the gate. cut reports an error by which the database tells that a
-// statement was interrupted. After an error the engine rolls back.
-func RunEffect(ctx context.Context, budget time.Duration, effect hook.Effect, through func(*Gate) hook.Tx, cut func(error) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
-	g := NewGate(ctx)
-	tx := through(g)
-	result := make(chan error, 1)
-	go func() { result <- call(ctx, tx, effect) }()
-	var err error
-	select {
-	case err = <-result:
-	case <-ctx.Done():
-		err = context.DeadlineExceeded
-	}
-	late := ctx.Err() != nil
-	cancel()
-	if refused := g.Close(); refused != nil {
-		return refused
-	}
-	if late && (errors.Is(err, context.DeadlineExceeded) || cut(err)) {
-		return fmt.Errorf("%w: over %s", ErrTooSlow, budget)
-	}
-	return err
-}
-
-// call turns a panic into an error: an effect runs on behalf of all.
-func call(ctx context.Context, tx hook.Tx, effect hook.Effect) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("effect panicked: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return effect(ctx, tx)
 }

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -28,6 +29,9 @@ type Many interface {
 	// Lock waits until no other open transaction has locked any of these names,
 	// and keeps them to the end of this one.
 	Lock(ctx context.Context, names ...string) error
+	// Last hands in a statement whose result nobody asks for: it may go out with
+	// the COMMIT, and an error of it may come from there.
+	Last(ctx context.Context, query string, args ...any) error
 	// TryLock takes a name if nobody has it, and never waits.
 	TryLock(ctx context.Context, name string) (bool, error)
 }
@@ -95,6 +99,16 @@ func tryLock(ctx context.Context, tx Tx, line string) (bool, error) {
 		return m.TryLock(ctx, line)
 	}
 	return true, nil
+}
+
+// execLast runs a statement whose result nobody asks for, at the latest with the
+// commit.
+func execLast(ctx context.Context, tx Tx, query string, args ...any) error {
+	if m, ok := tx.(Many); ok {
+		return m.Last(ctx, query, args...)
+	}
+	_, err := tx.ExecContext(ctx, query, args...)
+	return err
 }
 
 // lockName is what two transactions must not end, queue or replay at the same
@@ -288,5 +302,10 @@ func (c *Core) lendMany(ctx context.Context, tx Tx, ids []int64, node string, no
 		j.Event.ID = c.eventID(seq)
 		jobs = append(jobs, j)
 	}
+	order := make(map[int64]int, len(ids)) // the server gives them in any
+	for i, id := range ids {
+		order[id] = i
+	}
+	slices.SortFunc(jobs, func(a, b *hook.Job) int { return cmp.Compare(order[a.ID], order[b.ID]) })
 	return jobs, rows.Err()
 }

@@ -304,6 +304,7 @@ func (c *Core) insertEvents(ctx context.Context, tx Tx, fresh []*group) error {
 // markHour notes the first event of an hour, so that the ledger can take the
 // events of an hour by their numbers.
 func (c *Core) markHour(ctx context.Context, tx Tx, fresh []*group, now int64) error {
+	c.markedHour = 0
 	hour := max(hourOf(now), c.lastHour) // numbers and hours never run apart, whatever the clock does
 	if len(fresh) == 0 || c.Many {
 		return nil // several writers draw numbers out of turn: there the hour of an event is that of its time
@@ -316,15 +317,16 @@ func (c *Core) markHour(ctx context.Context, tx Tx, fresh []*group, now int64) e
 	if err != nil {
 		return fmt.Errorf("mark the hour: %w", err)
 	}
+	c.markedHour = hour
 	return nil
 }
 
 // Committed is called by the engine after the commit of Record: what memory
 // remembers of a batch must not be ahead of the disk.
 func (c *Core) Committed(batch []*Entry) {
-	if !c.Many {
-		c.lastHour = max(hourOf(c.Clock().UnixMicro()), c.lastHour)
-	}
+	// Only an hour that is marked counts as seen: a batch may have had nothing
+	// fresh in it, or have begun before the hour turned.
+	c.lastHour = max(c.markedHour, c.lastHour)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range batch {
@@ -363,9 +365,8 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 		}
 		return append(args, totals[l])
 	}, func(_ []line, source string, args []any) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO counters (`+columns+`, n) `+source+` ON CONFLICT (`+columns+`)
+		return execLast(ctx, tx, `INSERT INTO counters (`+columns+`, n) `+source+` ON CONFLICT (`+columns+`)
 			DO UPDATE SET n = counters.n + excluded.n`, args...)
-		return err
 	})
 	if err != nil {
 		return fmt.Errorf("count deliveries: %w", err)

@@ -68,20 +68,20 @@ func (c *Core) recordPlain(ctx context.Context, tx Tx, groups []*group, locks []
 	if len(groups) == 0 {
 		return nil
 	}
-	const kinds = "tttbttiitttnibb"
+	const kinds = "tttbttiittnibb"
 	rows := make([]any, 0, len(groups)*len(kinds))
-	jobEvent, jobHandler := []int64{}, []string{}
+	jobEvent, jobHandler, jobLine := []int64{}, []string{}, []string{}
 	for i, g := range groups {
 		rows = g.first.row(rows, g)
 		for _, h := range g.handlers {
-			jobEvent, jobHandler = append(jobEvent, int64(i+1)), append(jobHandler, h)
+			jobEvent, jobHandler, jobLine = append(jobEvent, int64(i+1)), append(jobHandler, h), append(jobLine, g.first.line)
 		}
 	}
 	args := []any{SeqAt(now), now, locks}
 	for j := range kinds {
 		args = append(args, column(kinds[j], rows[j:], len(kinds)))
 	}
-	args = append(args, jobEvent, jobHandler)
+	args = append(args, jobEvent, jobHandler, jobLine)
 	found, err := tx.QueryContext(ctx, `SELECT seq, fresh, sha256, trust FROM record_events(
 		?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...)
 	if err != nil {
@@ -112,6 +112,6 @@ func (e *Entry) row(rows []any, g *group) []any {
 		body = []byte{}
 	}
 	return append(rows, e.Delivery.Source, e.Identity.Mode, e.Identity.Key, e.SHA256[:], string(e.Identity.Trust),
-		string(g.quarantine), g.deliveries(), len(g.handlers), e.Identity.Type, e.Identity.Subject, e.line, occurred,
+		string(g.quarantine), g.deliveries(), len(g.handlers), e.Identity.Type, e.Identity.Subject, occurred,
 		len(body), e.headers, body)
 }

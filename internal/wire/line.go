@@ -16,6 +16,8 @@ type line struct {
 	client, server net.Conn
 	// cutting: a COMMIT was passed on whose answer must not arrive.
 	cutting atomic.Bool
+	// commits: the prepared statements that are one, by name; used by orders alone.
+	commits map[string]bool
 }
 
 // Codes in the place of a protocol version, by which a client asks for something
@@ -47,7 +49,7 @@ func (l *line) orders() {
 			if err != nil {
 				return
 			}
-			if commits(message) && l.cut(out) {
+			if l.runsCommit(message) && l.cut(out) {
 				return
 			}
 		}
@@ -132,16 +134,32 @@ func (l *line) answers() {
 	}
 }
 
-// isOrder reports whether a message may hold SQL: a simple query, or a statement
-// to be prepared.
-func isOrder(kind byte) bool { return kind == 'Q' || kind == 'P' }
+// isOrder reports whether a message may run SQL: a simple query, a statement that
+// is prepared, or one that is bound to be executed.
+func isOrder(kind byte) bool { return kind == 'Q' || kind == 'P' || kind == 'B' }
 
-// commits reports whether the SQL of a message ends with COMMIT.
-func commits(message []byte) bool {
+// runsCommit reports whether a message makes the server commit. Preparing a COMMIT
+// is none yet: it may be for its description only.
+func (l *line) runsCommit(message []byte) bool {
 	kind, text := message[0], message[5:]
-	if kind == 'P' { // name of the statement first
+	switch kind {
+	case 'P':
+		name, sql, _ := bytes.Cut(text, []byte{0})
+		if l.commits == nil {
+			l.commits = map[string]bool{}
+		}
+		l.commits[string(name)] = isCommit(sql)
+		return false
+	case 'B': // the portal's name, then the statement's
 		_, text, _ = bytes.Cut(text, []byte{0})
+		name, _, _ := bytes.Cut(text, []byte{0})
+		return l.commits[string(name)]
 	}
+	return isCommit(text)
+}
+
+// isCommit reports whether SQL, up to a zero byte, ends with COMMIT.
+func isCommit(text []byte) bool {
 	sql, _, _ := bytes.Cut(text, []byte{0})
 	last := strings.TrimRight(string(sql), "; \t\r\n")
 	if i := strings.LastIndexByte(last, ';'); i >= 0 {

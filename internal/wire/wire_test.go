@@ -3,6 +3,7 @@ package wire_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -59,12 +60,19 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-// commit inserts a number in a transaction and gives what COMMIT was answered.
-func commit(t *testing.T, conn *pgx.Conn, n int) error {
+// commit inserts a number in a transaction and gives what COMMIT was answered,
+// which goes out with the statement before it if it is pipelined.
+func commit(t *testing.T, conn *pgx.Conn, n int, pipelined bool) error {
 	t.Helper()
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if pipelined {
+		var both pgx.Batch
+		both.Queue(`INSERT INTO numbers VALUES ($1)`, n)
+		both.Queue(`COMMIT`)
+		return conn.SendBatch(t.Context(), &both).Close()
 	}
 	if _, err := tx.Exec(t.Context(), `INSERT INTO numbers VALUES ($1)`, n); err != nil {
 		t.Fatal(err)
@@ -78,36 +86,41 @@ func TestACutAtCommit(t *testing.T) {
 	if _, err := look.Exec(t.Context(), `CREATE TABLE numbers (n int)`); err != nil {
 		t.Fatal(err)
 	}
-	for n, c := range []struct {
+	n := 0
+	for _, c := range []struct {
 		name string
 		arm  wire.Cut
 		kept bool
 	}{{"none", 0, true}, {"before", wire.Before, false}, {"after", wire.After, true}, {"none again", 0, true}} {
-		t.Run(c.name, func(t *testing.T) {
-			conn := connect(t, proxied)
-			p.Arm(c.arm)
-			err := commit(t, conn, n)
-			if (err != nil) != (c.arm != 0) {
-				t.Errorf("COMMIT: %v", err)
+		for _, pipelined := range []bool{false, true} {
+			n++
+			t.Run(fmt.Sprintf("%s, pipelined %t", c.name, pipelined), func(t *testing.T) { one(t, p, look, connect(t, proxied), n, c.arm, c.kept, pipelined) })
+		}
+	}
+}
+
+func one(t *testing.T, p *wire.Proxy, look, conn *pgx.Conn, n int, arm wire.Cut, kept, pipelined bool) {
+	p.Arm(arm)
+	err := commit(t, conn, n, pipelined)
+	if (err != nil) != (arm != 0) {
+		t.Errorf("COMMIT: %v", err)
+	}
+	if arm != 0 {
+		select {
+		case made := <-p.Made():
+			if made != arm {
+				t.Errorf("cut %d was made, want %d", made, arm)
 			}
-			if c.arm != 0 {
-				select {
-				case made := <-p.Made():
-					if made != c.arm {
-						t.Errorf("cut %d was made, want %d", made, c.arm)
-					}
-				case <-time.After(10 * time.Second):
-					t.Fatal("no cut was made")
-				}
-			}
-			var kept bool
-			if err := look.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM numbers WHERE n = $1)`, n).Scan(&kept); err != nil {
-				t.Fatal(err)
-			}
-			if kept != c.kept {
-				t.Errorf("committed: %t, want %t", kept, c.kept)
-			}
-		})
+		case <-time.After(10 * time.Second):
+			t.Fatal("no cut was made")
+		}
+	}
+	var found bool
+	if err := look.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM numbers WHERE n = $1)`, n).Scan(&found); err != nil {
+		t.Fatal(err)
+	}
+	if found != kept {
+		t.Errorf("committed: %t, want %t", found, kept)
 	}
 }
 

@@ -9,8 +9,8 @@
 -- the event is fresh. job_event: the place of a job's event in the arrays, from 1.
 CREATE FUNCTION record_events(base bigint, now_us bigint, locks bigint[],
     sources text[], modes text[], keys text[], sums bytea[], trusts text[], quarantines text[], delivered bigint[],
-    totals bigint[], types text[], subjects text[], lines text[], occurred bigint[], sizes bigint[],
-    headers bytea[], bodies bytea[], job_event bigint[], job_handler text[],
+    totals bigint[], types text[], subjects text[], occurred bigint[], sizes bigint[],
+    headers bytea[], bodies bytea[], job_event bigint[], job_handler text[], job_line text[],
     OUT seq bigint, OUT fresh boolean, OUT sha256 bytea, OUT trust text)
 RETURNS SETOF record LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
     SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -53,8 +53,8 @@ BEGIN
                     WHERE h.handler = j.handler AND h.line = j.line AND h.place = 0 AND h.line <> '' LIMIT 1) IS NOT NULL THEN 1
                 ELSE 0 END,
             nextval('numbers'), now_us, now_us / 3600000000, now_us, 'ready'
-        FROM (SELECT u.n, u.handler, offered[u.event] AS seq, lines[u.event] AS line
-            FROM unnest(job_event, job_handler) WITH ORDINALITY AS u (event, handler, n)
+        FROM (SELECT u.n, u.handler, offered[u.event] AS seq, u.line
+            FROM unnest(job_event, job_handler, job_line) WITH ORDINALITY AS u (event, handler, line, n)
             WHERE offered[u.event] = taken[u.event]) AS j;
     END IF;
 
@@ -149,8 +149,7 @@ BEGIN
         SELECT l.seq, l.handler, l.generation, l.attempt, nextval('numbers'), now_us, until_us, whom, l.made_no, l.made_at
         FROM lent l
     )
-    SELECT l.id, l.seq, l.handler, l.generation, l.attempt, l.failed, l.made_at, l.waiting_since
-    FROM lent l JOIN unnest(ids) WITH ORDINALITY AS o (id, n) ON o.id = l.id ORDER BY o.n;
+    SELECT l.id, l.seq, l.handler, l.generation, l.attempt, l.failed, l.made_at, l.waiting_since FROM lent l;
 END $$;
 
 -- Reads events with their bodies, for handlers.
