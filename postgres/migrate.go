@@ -20,7 +20,7 @@ var rights string
 // migrating is a transaction of one step. Several nodes that start at once wait
 // for each other in it, and find the step done.
 func migrating() transaction {
-	return transaction{lockWait: time.Minute, limit: 10 * time.Minute, script: true}
+	return transaction{lockWait: time.Minute, limit: 10 * time.Minute, script: true, bare: true}
 }
 
 // migrate brings the schema up to date, then the tables of departments: each step
@@ -185,7 +185,7 @@ func SchemaOf(ctx context.Context, url string) (Schema, error) {
 		return Schema{}, err
 	}
 	schema := Schema{Known: KnownSchema()}
-	err = s.reading(ctx, transaction{readOnly: true}, func(ctx context.Context, tx *unit) error {
+	err = s.reading(ctx, transaction{readOnly: true, bare: true}, func(ctx context.Context, tx *unit) error {
 		schema.Version, err = schemaVersion(ctx, tx)
 		return err
 	})

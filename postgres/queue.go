@@ -17,10 +17,8 @@ func (s *Store) Claim(ctx context.Context, ask hook.Ask) ([]*hook.Job, error) {
 	}
 	var jobs []*hook.Job
 	err := s.working(ctx, func(ctx context.Context, tx *unit) (err error) {
-		if jobs, err = s.core.Claim(ctx, tx, ask); err != nil || len(jobs) == 0 {
-			return err
-		}
-		return s.core.LoadEvents(ctx, tx, jobs) // before the commit: what cannot be read is not lent
+		jobs, err = s.core.Claim(ctx, tx, ask)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)

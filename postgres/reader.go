@@ -24,7 +24,7 @@ func OpenReadOnly(ctx context.Context, url string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.reading(ctx, transaction{readOnly: true}, func(ctx context.Context, tx *unit) error {
+	err = s.reading(ctx, transaction{readOnly: true, bare: true}, func(ctx context.Context, tx *unit) error {
 		version, err := schemaVersion(ctx, tx)
 		if err != nil {
 			return err

@@ -96,7 +96,7 @@ func (s *Store) Feed(ctx context.Context, name string, f hook.Filter, limit int)
 // see sqlstore.Core.Edge.
 func (s *Store) feed(ctx context.Context, name string, f hook.Filter, limit int) (fed sqlstore.Fed, err error) {
 	var edge int64
-	err = s.reading(ctx, transaction{readOnly: true}, func(ctx context.Context, tx *unit) error {
+	err = s.reading(ctx, transaction{readOnly: true, bare: true}, func(ctx context.Context, tx *unit) error {
 		edge, err = s.core.Edge(ctx, tx)
 		return err
 	})

@@ -25,6 +25,7 @@ type transaction struct {
 	lockWait time.Duration // zero: 1 s
 	limit    time.Duration // of one statement; zero: 5 s
 	script   bool          // statements without arguments may be several
+	bare     bool          // the schema may be missing, or older than this build
 }
 
 // Bounds that hold for every transaction, so that none of a stuck node keeps
@@ -37,7 +38,8 @@ const (
 
 // begin is the text that begins a transaction: one round trip, everything local
 // to it, and the database's clock in the answer. synchronous_commit is on whatever
-// a role or a pooler says; compiling plans costs more than these statements.
+// a role or a pooler says; compiling plans costs more than these statements. The
+// function begin_work does the same as the text, and costs a quarter.
 func (t transaction) begin() string {
 	var b strings.Builder
 	switch {
@@ -55,13 +57,16 @@ func (t transaction) begin() string {
 	if limit == 0 {
 		limit = statementLimit
 	}
-	fmt.Fprintf(&b, `; SELECT set_config('search_path', 'hookkeeper, public', true), set_config('jit', 'off', true),
-		set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
-			ELSE current_setting('synchronous_commit') END, true),
-		set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true),
-		set_config('idle_in_transaction_session_timeout', '%d', true),
-		(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_backend_pid() %% 64`,
-		wait.Milliseconds(), limit.Milliseconds(), max(idleLimit, limit).Milliseconds())
+	settings := "; SELECT now_us, slot FROM hookkeeper.begin_work('%d', '%d', '%d')"
+	if t.bare {
+		settings = `; SELECT set_config('search_path', 'hookkeeper, public', true), set_config('jit', 'off', true),
+			set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+				ELSE current_setting('synchronous_commit') END, true),
+			set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true),
+			set_config('idle_in_transaction_session_timeout', '%d', true),
+			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_backend_pid() %% 64`
+	}
+	fmt.Fprintf(&b, settings, wait.Milliseconds(), limit.Milliseconds(), max(idleLimit, limit).Milliseconds())
 	return b.String()
 }
 

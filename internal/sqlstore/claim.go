@@ -16,12 +16,6 @@ import (
 func (c *Core) Due(ctx context.Context, tx Tx, handlers []string) (bool, error) {
 	now := c.now(tx)
 	var due bool
-	if c.Many {
-		var care bool
-		row := tx.QueryRowContext(ctx, lookSQL, now, handlers)
-		err := row.Scan(&care, &due)
-		return care || due, err
-	}
 	row := tx.QueryRowContext(ctx, `SELECT
 		EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_aside WHERE place = 2 AND next_at <= $1)
 		OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_hold
@@ -38,8 +32,6 @@ func (c *Core) Due(ctx context.Context, tx Tx, handlers []string) (bool, error) 
 	return false, nil
 }
 
-const lookSQL = `SELECT care, due FROM look_for_jobs(?, ?)`
-
 const dueSQL = `SELECT
 	EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_due
 		WHERE place = 0 AND state <> 'running' AND handler = $2 AND backlog = 0 AND next_at <= $1)
@@ -50,77 +42,78 @@ const dueSQL = `SELECT
 
 // Claim lends jobs. If the process dies before the commit, nothing was lent; if
 // it dies after it, the leases lapse and the jobs are claimed again under the
-// next attempt. The jobs come without their events: see Events.
+// next attempt. With one writer the jobs come without their events: see LoadEvents.
 func (c *Core) Claim(ctx context.Context, tx Tx, ask hook.Ask) ([]*hook.Job, error) {
 	now := c.now(tx)
-	care := true
 	if c.Many {
-		var due bool
-		if err := tx.QueryRowContext(ctx, lookSQL, now, ask.Handlers).Scan(&care, &due); err != nil || !care && !due {
-			return nil, err
+		if ids, care, err := c.findAll(ctx, tx, ask, now); err != nil || !care {
+			return c.lendAny(ctx, tx, ids, ask, now, err)
 		}
 	}
-	if care {
-		if err := c.stepUp(ctx, tx, now); err != nil {
-			return nil, err
-		}
-		if err := c.stepAside(ctx, tx, now); err != nil {
-			return nil, err
-		}
+	if err := c.stepUp(ctx, tx, now); err != nil {
+		return nil, err
+	}
+	if err := c.stepAside(ctx, tx, now); err != nil {
+		return nil, err
 	}
 	var ids []int64
 	for _, h := range ask.Handlers {
-		if care {
-			lapsed, err := c.takeOver(ctx, tx, h, ask, ask.Max-len(ids), now)
-			if err != nil {
-				return nil, err
-			}
-			ids = append(ids, lapsed...)
+		lapsed, err := c.takeOver(ctx, tx, h, ask, ask.Max-len(ids), now)
+		if err != nil {
+			return nil, err
 		}
-		due, err := c.dueJobs(ctx, tx, h, ask.Max-len(ids), now)
-		if err == nil {
-			due, err = c.within(ctx, tx, due, ask.MaxBytes)
-		}
+		ids = append(ids, lapsed...)
+		due, err := c.dueJobs(ctx, tx, h, ask, ask.Max-len(ids), now)
 		if err != nil {
 			return nil, err
 		}
 		ids = append(ids, due...)
 	}
-	if len(ids) == 0 {
-		return nil, nil
+	return c.lendAny(ctx, tx, ids, ask, now, nil)
+}
+
+func (c *Core) lendAny(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64, err error) ([]*hook.Job, error) {
+	if err != nil || len(ids) == 0 {
+		return nil, err
 	}
 	return c.lend(ctx, tx, ids, ask, now)
 }
 
 // dueJobs takes live work before backlog, but leaves a quarter of the slots to
 // the backlog when there is any: nothing starves.
-func (c *Core) dueJobs(ctx context.Context, tx Tx, handler string, room int, now int64) ([]int64, error) {
+func (c *Core) dueJobs(ctx context.Context, tx Tx, handler string, ask hook.Ask, room int, now int64) ([]int64, error) {
 	if room <= 0 {
 		return nil, nil
 	}
-	live, err := c.ids(ctx, tx, c.claimSQL(), handler, 0, now, room)
+	if c.Many {
+		ids, _, err := c.find(ctx, tx, handler, ask, room, now, false)
+		return ids, err
+	}
+	live, err := c.ids(ctx, tx, claimSQL, handler, 0, now, room)
 	if err != nil {
 		return nil, err
 	}
-	want := max(room-len(live), (room+3)/4)
-	if room == 1 && len(live) == 1 && c.claims.Add(1)%4 != 0 {
-		return live, nil // one slot: the backlog gets every fourth turn
+	var old []int64
+	if !c.liveOnly(room, len(live)) {
+		if old, err = c.ids(ctx, tx, claimSQL, handler, 1, now, max(room-len(live), (room+3)/4)); err != nil {
+			return nil, err
+		}
 	}
-	old, err := c.ids(ctx, tx, c.claimSQL(), handler, 1, now, want)
-	if err != nil {
-		return nil, err
-	}
+	return c.within(ctx, tx, mixed(live, old, room), ask.MaxBytes)
+}
+
+// liveOnly says that this turn of the only slot is not the backlog's, which has
+// every fourth.
+func (c *Core) liveOnly(room, live int) bool {
+	return room == 1 && live == 1 && c.claims.Add(1)%4 != 0
+}
+
+// mixed puts the backlog in the place of the last live ones.
+func mixed(live, old []int64, room int) []int64 {
 	if over := len(live) + len(old) - room; over > 0 {
 		live = live[:len(live)-over]
 	}
-	return slices.Concat(live, old), nil
-}
-
-func (c *Core) claimSQL() string {
-	if c.Many {
-		return `SELECT pick_jobs($3, $1, $2, $4)`
-	}
-	return claimSQL
+	return slices.Concat(live, old)
 }
 
 const claimSQL = `SELECT id FROM jobs INDEXED BY jobs_due
@@ -289,11 +282,7 @@ func (c *Core) LoadEvents(ctx context.Context, tx Tx, jobs []*hook.Job) error {
 			bySeq[seq] = append(bySeq[seq], j)
 		}
 		in, args := c.in(seqs)
-		load := eventSQL + in
-		if c.Many {
-			load = `SELECT * FROM load_events(?)`
-		}
-		rows, err := tx.QueryContext(ctx, load, args...)
+		rows, err := tx.QueryContext(ctx, eventSQL+in, args...)
 		if err != nil {
 			return fmt.Errorf("load events: %w", err)
 		}

@@ -32,11 +32,17 @@ func (c *Core) within(ctx context.Context, tx Tx, ids []int64, most int64) ([]in
 	if err != nil {
 		return nil, fmt.Errorf("look at the sizes of due jobs: %w", err)
 	}
+	return fitting(ids, sizes, most), nil
+}
+
+// fitting is the beginning of ids whose bodies fit, at least the first; most 0 is
+// no bound.
+func fitting(ids []int64, sizes map[int64]int64, most int64) []int64 {
 	sum := int64(0)
 	for i, id := range ids {
-		if sum += sizes[id]; sum > most && i > 0 {
-			return ids[:i], nil
+		if sum += sizes[id]; most > 0 && sum > most && i > 0 {
+			return ids[:i]
 		}
 	}
-	return ids, nil
+	return ids
 }

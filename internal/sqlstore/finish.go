@@ -40,7 +40,11 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 			byID[j.ID] = j
 		}
 		fence := c.fenceSQL(source)
-		if c.Many && !fault.Mutant("no_fence") {
+		switch {
+		case !c.Many || fault.Mutant("no_fence"):
+		case len(part) == 1:
+			fence, args = lockOneSQL, []any{part[0].ID, part[0].Attempt}
+		default:
 			fence = `SELECT id, seq, hour, line FROM lock_jobs(?, ?)`
 		}
 		rows, err := tx.QueryContext(ctx, fence, args...)
@@ -76,6 +80,9 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 	}
 	return ends, err
 }
+
+// lockOneSQL is lock_jobs for one job.
+const lockOneSQL = `SELECT id, seq, hour, line FROM jobs WHERE id = ? AND attempt = ? AND state = 'running' FOR UPDATE`
 
 // fenceSQL takes the rows that are still ours. A single writer deletes them at
 // once; where several write they are locked only, and deleted by Done: an effect
@@ -129,10 +136,19 @@ func (c *Core) endAll(ctx context.Context, tx Tx, all []*Ending, now int64) erro
 	return c.countDone(ctx, tx, all)
 }
 
-// endMany calls the function end_jobs, which also deletes the rows that BeginDone
+// endMany calls the function end_jobs, or end_job for a single one, which also deletes the rows that BeginDone
 // has only locked. The locks of lines come after the effects, which may take their
 // time, and not before.
 func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) error {
+	if len(ends) == 1 {
+		e := ends[0]
+		err := execLast(ctx, tx, `SELECT end_job(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, now, m.Slot(), LockKeys(lockName(e.line, e.seq))[0],
+			e.id, e.seq, e.handler, e.generation, e.attempt, e.line, e.hour)
+		if err != nil {
+			return fmt.Errorf("end a job: %w", err)
+		}
+		return nil
+	}
 	const kinds = "iitiiti"
 	names := make([]string, len(ends))
 	rows := make([]any, 0, len(ends)*len(kinds))

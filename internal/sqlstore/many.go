@@ -1,9 +1,7 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -277,35 +275,4 @@ func (c *Core) extendMany(ctx context.Context, tx Tx, jobs []*hook.Job, lease ti
 		}
 	}
 	return lost, nil
-}
-
-// lendMany calls the function lend_jobs, for jobs that this transaction has locked.
-func (c *Core) lendMany(ctx context.Context, tx Tx, ids []int64, node string, now, until int64) ([]*hook.Job, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT id, seq, handler, generation, attempt, failed, made_at, waiting_since
-		FROM lend_jobs(?, ?, ?, ?)`, now, until, node, ids)
-	if err != nil {
-		return nil, fmt.Errorf("lend jobs: %w", err)
-	}
-	defer rows.Close()
-	jobs := make([]*hook.Job, 0, len(ids))
-	for rows.Next() {
-		j := &hook.Job{Event: &hook.Event{}, LeaseUntil: fromMicros(until)}
-		var seq, made int64
-		var waiting sql.NullInt64
-		if err := rows.Scan(&j.ID, &seq, &j.Handler, &j.Generation, &j.Attempt, &j.Failed, &made, &waiting); err != nil {
-			return nil, fmt.Errorf("lend jobs: %w", err)
-		}
-		j.FirstAt = fromMicros(made)
-		if waiting.Valid {
-			j.WaitingSince = fromMicros(waiting.Int64)
-		}
-		j.Event.ID = c.eventID(seq)
-		jobs = append(jobs, j)
-	}
-	order := make(map[int64]int, len(ids)) // the server gives them in any
-	for i, id := range ids {
-		order[id] = i
-	}
-	slices.SortFunc(jobs, func(a, b *hook.Job) int { return cmp.Compare(order[a.ID], order[b.ID]) })
-	return jobs, rows.Err()
 }

@@ -4,6 +4,26 @@
 -- of ours, READ COMMITTED: each statement sees what was committed before it, and
 -- so everything that those had written for whose locks an earlier one waited.
 
+-- Makes the settings of a transaction, all of them local to it, and gives the
+-- clock, in microseconds, and the slot; the limits are in milliseconds. What the
+-- role says of synchronous_commit stands unless it would lose what was answered.
+CREATE FUNCTION begin_work(locks text, statements text, idle text, OUT now_us bigint, OUT slot bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+    was text;
+BEGIN
+    was := set_config('jit', 'off', true);
+    was := set_config('lock_timeout', locks, true);
+    was := set_config('statement_timeout', statements, true);
+    was := set_config('idle_in_transaction_session_timeout', idle, true);
+    IF current_setting('synchronous_commit') IN ('off', 'local') THEN
+        was := set_config('synchronous_commit', 'on', true);
+    END IF;
+    now_us := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+    slot := pg_backend_pid() % 64;
+    was := set_config('search_path', 'hookkeeper, public', true);
+END $$;
+
 -- Records events, given as arrays sorted by key, and the jobs of the fresh ones.
 -- Gives back, in the same order, what the key stands for: with the number offered,
 -- the event is fresh. job_event: the place of a job's event in the arrays, from 1.
@@ -87,13 +107,17 @@ BEGIN
     FROM unnest(seqs, handlers, generations, tries) AS u (seq, handler, generation, attempt)
     WHERE a.seq = u.seq AND a.handler = u.handler AND a.generation = u.generation AND a.attempt = u.attempt;
 
-    IF EXISTS (SELECT 1 FROM unnest(lines) AS l WHERE l <> '') THEN
+    -- Most lines have nobody else: one look finds that out, and is cheaper than two
+    -- updates that change nothing.
+    IF EXISTS (SELECT 1 FROM unnest(handlers, lines) AS u (handler, line) WHERE u.line <> ''
+            AND (SELECT j.id FROM jobs j WHERE j.handler = u.handler AND j.line = u.line AND j.place = 1 LIMIT 1) IS NOT NULL) THEN
         UPDATE jobs SET place = 0 WHERE id IN (
             SELECT (SELECT j.id FROM jobs j WHERE j.handler = u.handler AND j.line = u.line AND j.place = 1 ORDER BY j.seq LIMIT 1)
             FROM (SELECT DISTINCT v.handler, v.line FROM unnest(handlers, lines) AS v (handler, line) WHERE v.line <> '') AS u
             WHERE (SELECT h.id FROM jobs h
                 WHERE h.handler = u.handler AND h.line = u.line AND h.place = 0 AND h.line <> '' LIMIT 1) IS NULL);
-
+    END IF;
+    IF EXISTS (SELECT 1 FROM jobs j WHERE j.line = ANY (lines) AND j.line <> '' AND j.place = 2 AND j.state = 'waiting') THEN
         UPDATE jobs SET next_at = now_us WHERE id IN (
             SELECT j.id FROM jobs j WHERE j.line = ANY (lines) AND j.line <> '' AND j.place = 2 AND j.state = 'waiting'
                 AND j.next_at > now_us FOR UPDATE SKIP LOCKED);
@@ -106,36 +130,80 @@ BEGIN
     ON CONFLICT (hour, slot) DO UPDATE SET done = h.done + excluded.done;
 END $$;
 
--- Says whether a claim would find anything: care, jobs that must be moved or taken
--- over first; due, jobs to be lent.
-CREATE FUNCTION look_for_jobs(now_us bigint, names text[], OUT care boolean, OUT due boolean)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
-    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+-- end_jobs for one job: the plans have no lists, and touch one partition.
+CREATE FUNCTION end_job(now_us bigint, slot_no bigint, lock_no bigint, job_id bigint, job_seq bigint, job_handler text,
+    job_generation bigint, job_attempt bigint, job_line text, job_hour bigint)
+RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    next_id bigint;
 BEGIN
-    care := EXISTS (SELECT 1 FROM jobs WHERE place = 2 AND next_at <= now_us)
+    PERFORM pg_advisory_xact_lock(lock_no);
+
+    DELETE FROM jobs WHERE id = job_id;
+
+    UPDATE attempts SET end_no = nextval('numbers'), ended_at = now_us, outcome = 'done'
+    WHERE seq = job_seq AND handler = job_handler AND generation = job_generation AND attempt = job_attempt;
+
+    IF job_line <> '' THEN
+        SELECT id INTO next_id FROM jobs
+        WHERE handler = job_handler AND line = job_line AND place = 1 ORDER BY seq LIMIT 1;
+        IF next_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM jobs
+                WHERE handler = job_handler AND line = job_line AND place = 0 AND line <> '') THEN
+            UPDATE jobs SET place = 0 WHERE id = next_id;
+        END IF;
+        IF EXISTS (SELECT 1 FROM jobs WHERE line = job_line AND place = 2 AND state = 'waiting') THEN
+            UPDATE jobs SET next_at = now_us WHERE id IN (
+                SELECT j.id FROM jobs j WHERE j.line = job_line AND j.place = 2 AND j.state = 'waiting'
+                    AND j.next_at > now_us FOR UPDATE SKIP LOCKED);
+        END IF;
+    END IF;
+
+    IF NOT EXISTS (SELECT 1 FROM jobs WHERE seq = job_seq) THEN
+        INSERT INTO hours AS h (hour, slot, done) VALUES (job_hour, slot_no, 1)
+        ON CONFLICT (hour, slot) DO UPDATE SET done = h.done + 1;
+    END IF;
+END $$;
+
+-- Finds due jobs of a handler and locks them, live ones first; a quarter of the room
+-- is for the backlog. Passes by what others hold. If look is set and there are jobs
+-- that must be moved or taken over before, it says so with one row and finds none.
+CREATE FUNCTION find_jobs(now_us bigint, name text, room bigint, look boolean,
+    OUT care boolean, OUT id bigint, OUT old boolean, OUT size bigint)
+RETURNS SETOF record LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    live bigint[];
+    aged bigint[];
+BEGIN
+    care := look AND (EXISTS (SELECT 1 FROM jobs WHERE place = 2 AND next_at <= now_us)
         OR EXISTS (SELECT 1 FROM jobs WHERE place = 0 AND hold_until IS NOT NULL AND hold_until <= now_us
             AND state = 'retrying' AND next_at > now_us)
-        OR EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND handler = ANY (names) AND lease_until <= now_us);
-    due := EXISTS (SELECT 1 FROM jobs WHERE place = 0 AND state <> 'running' AND handler = ANY (names) AND backlog = 0
-            AND next_at <= now_us)
-        OR EXISTS (SELECT 1 FROM jobs WHERE place = 0 AND state <> 'running' AND handler = ANY (names) AND backlog = 1
-            AND next_at <= now_us);
+        OR EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND handler = name AND lease_until <= now_us));
+    IF care THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    live := ARRAY(SELECT j.id FROM jobs j
+        WHERE j.place = 0 AND j.state <> 'running' AND j.handler = name AND j.backlog = 0 AND j.next_at <= now_us
+        ORDER BY j.next_at LIMIT room FOR UPDATE SKIP LOCKED);
+    aged := ARRAY(SELECT j.id FROM jobs j
+        WHERE j.place = 0 AND j.state <> 'running' AND j.handler = name AND j.backlog = 1 AND j.next_at <= now_us
+        ORDER BY j.next_at LIMIT greatest(room - cardinality(live), (room + 3) / 4) FOR UPDATE SKIP LOCKED);
+    IF cardinality(live) + cardinality(aged) > 0 THEN
+        RETURN QUERY SELECT false, j.id, j.backlog = 1, e.size::bigint
+            FROM unnest(live || aged) WITH ORDINALITY AS u (id, n) JOIN jobs j ON j.id = u.id JOIN events e ON e.seq = j.seq
+            ORDER BY u.n;
+    END IF;
 END $$;
 
--- Picks due jobs of a handler and locks them; passes by what others hold.
-CREATE FUNCTION pick_jobs(now_us bigint, name text, old integer, room bigint)
-RETURNS SETOF bigint LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
-    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-BEGIN
-    RETURN QUERY SELECT j.id FROM jobs j
-        WHERE j.place = 0 AND j.state <> 'running' AND j.handler = name AND j.backlog = old AND j.next_at <= now_us
-        ORDER BY j.next_at LIMIT room FOR UPDATE SKIP LOCKED;
-END $$;
-
--- Lends jobs that the transaction has locked, and notes the attempts.
+-- Lends jobs that the transaction has locked, notes the attempts, and gives the jobs
+-- with their events and bodies, in any order.
 CREATE FUNCTION lend_jobs(now_us bigint, until_us bigint, whom text, ids bigint[],
-    OUT id bigint, OUT seq bigint, OUT handler text, OUT generation integer, OUT attempt integer, OUT failed integer,
-    OUT made_at bigint, OUT waiting_since bigint)
+    OUT id bigint, OUT handler text, OUT generation integer, OUT attempt integer, OUT failed integer,
+    OUT made_at bigint, OUT waiting_since bigint,
+    OUT seq bigint, OUT source text, OUT mode text, OUT trust text, OUT key text, OUT type text, OUT subject text,
+    OUT occurred_at bigint, OUT received_at bigint, OUT headers bytea, OUT body bytea)
 RETURNS SETOF record LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
     SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
@@ -149,19 +217,7 @@ BEGIN
         SELECT l.seq, l.handler, l.generation, l.attempt, nextval('numbers'), now_us, until_us, whom, l.made_no, l.made_at
         FROM lent l
     )
-    SELECT l.id, l.seq, l.handler, l.generation, l.attempt, l.failed, l.made_at, l.waiting_since FROM lent l;
-END $$;
-
--- Reads events with their bodies, for handlers.
-CREATE FUNCTION load_events(seqs bigint[],
-    OUT seq bigint, OUT source text, OUT mode text, OUT trust text, OUT key text, OUT type text, OUT subject text,
-    OUT occurred_at bigint, OUT received_at bigint, OUT headers bytea, OUT body bytea)
-RETURNS SETOF record LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
-    SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY SELECT k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at, k.received_at,
-        e.headers, b.body
-    FROM unnest(seqs) AS u (seq)
-    JOIN event_keys k ON k.seq = u.seq JOIN events e ON e.seq = u.seq LEFT JOIN bodies b ON b.seq = u.seq;
+    SELECT l.id, l.handler, l.generation, l.attempt, l.failed, l.made_at, l.waiting_since,
+        k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at, k.received_at, e.headers, b.body
+    FROM lent l JOIN event_keys k ON k.seq = l.seq JOIN events e ON e.seq = l.seq LEFT JOIN bodies b ON b.seq = l.seq;
 END $$;
