@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/fault"
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -162,12 +163,14 @@ func (s *Store) finishAlone(f *finishing) error {
 func (s *Store) finishOnce(f *finishing) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 2*s.opt.EffectBudget)
 	defer cancel()
-	return s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
-		ends, err := s.core.BeginDone(ctx, tx, []*hook.Job{f.job})
+	t := s.effects()
+	t.first = sqlstore.FenceOne(f.job)
+	return s.transact(ctx, s.work, t, func(ctx context.Context, tx *unit) error {
+		ends, err := s.core.Fenced(f.job, tx.answer)
 		if err != nil {
 			return err
 		}
-		if ends[f.job] == nil {
+		if len(ends) == 0 {
 			return hook.ErrLeaseLost
 		}
 		if f.effect != nil {

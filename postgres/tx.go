@@ -26,6 +26,7 @@ type transaction struct {
 	limit    time.Duration // of one statement; zero: 5 s
 	script   bool          // statements without arguments may be several
 	bare     bool          // the schema may be missing, or older than this build
+	first    string        // a query that goes out with the begin; see unit.answer
 }
 
 // Bounds that hold for every transaction, so that none of a stuck node keeps
@@ -67,6 +68,9 @@ func (t transaction) begin() string {
 			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_backend_pid() %% 64`
 	}
 	fmt.Fprintf(&b, settings, wait.Milliseconds(), limit.Milliseconds(), max(idleLimit, limit).Milliseconds())
+	if t.first != "" {
+		b.WriteString("; " + t.first)
+	}
 	return b.String()
 }
 
@@ -121,6 +125,7 @@ type unit struct {
 	last   pgx.Batch // goes out with the COMMIT, or before the next statement
 	now    int64
 	slot   int64
+	answer [][][]byte // to transaction.first: rows of columns, as text
 }
 
 var (
@@ -149,7 +154,10 @@ func (u *unit) begin(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	row := results[len(results)-1].Rows[0]
+	row := results[1].Rows[0]
+	if len(results) > 2 {
+		u.answer = results[2].Rows
+	}
 	if u.now, err = strconv.ParseInt(string(row[len(row)-2]), 10, 64); err != nil {
 		return fmt.Errorf("read the database's clock: %w", err)
 	}

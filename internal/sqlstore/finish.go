@@ -40,11 +40,7 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 			byID[j.ID] = j
 		}
 		fence := c.fenceSQL(source)
-		switch {
-		case !c.Many || fault.Mutant("no_fence"):
-		case len(part) == 1:
-			fence, args = lockOneSQL, []any{part[0].ID, part[0].Attempt}
-		default:
+		if c.Many && !fault.Mutant("no_fence") {
 			fence = `SELECT id, seq, hour, line FROM lock_jobs(?, ?)`
 		}
 		rows, err := tx.QueryContext(ctx, fence, args...)
@@ -67,22 +63,50 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		return nil, err
 	}
 	for _, j := range jobs {
-		if ends[j] != nil {
-			continue
+		if ends[j] == nil {
+			ends[j], err = c.unfenced(j)
 		}
-		if fault.Mutant("no_fence") {
-			e := &Ending{id: j.ID, handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
-			e.seq, err = c.seqOf(j.Event.ID)
-			ends[j] = e
-			continue
+		if ends[j] == nil {
+			delete(ends, j)
 		}
-		c.count(c.stale, j.Handler)
 	}
 	return ends, err
 }
 
-// lockOneSQL is lock_jobs for one job.
-const lockOneSQL = `SELECT id, seq, hour, line FROM jobs WHERE id = ? AND attempt = ? AND state = 'running' FOR UPDATE`
+// unfenced counts a job that another attempt owns; it has no end of ours.
+func (c *Core) unfenced(j *hook.Job) (e *Ending, err error) {
+	if fault.Mutant("no_fence") {
+		e = &Ending{id: j.ID, handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
+		e.seq, err = c.seqOf(j.Event.ID)
+		return e, err
+	}
+	c.count(c.stale, j.Handler)
+	return nil, nil
+}
+
+// FenceOne is the statement by which BeginDone fences one job where several
+// transactions run at once, as text without arguments, so that it can go out with
+// the begin. Fenced takes its answer.
+func FenceOne(j *hook.Job) string {
+	return fmt.Sprintf(`SELECT seq, hour, line FROM jobs WHERE id = %d AND attempt = %d AND state = 'running' FOR UPDATE`, j.ID, j.Attempt)
+}
+
+// Fenced is BeginDone for one job, with the answer to FenceOne: no row if another
+// attempt owns it.
+func (c *Core) Fenced(j *hook.Job, rows [][][]byte) (map[*hook.Job]*Ending, error) {
+	e := &Ending{id: j.ID, handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
+	var err error
+	if len(rows) == 0 {
+		e, err = c.unfenced(j)
+	} else {
+		_, err = fmt.Sscan(string(rows[0][0])+" "+string(rows[0][1]), &e.seq, &e.hour)
+		e.line = string(rows[0][2])
+	}
+	if err != nil || e == nil {
+		return nil, err
+	}
+	return map[*hook.Job]*Ending{j: e}, nil
+}
 
 // fenceSQL takes the rows that are still ours. A single writer deletes them at
 // once; where several write they are locked only, and deleted by Done: an effect
