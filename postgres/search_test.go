@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -29,6 +30,10 @@ func TestSearchesReadOnlyWhatTheyShow(t *testing.T) {
 	execute(t, conn, fmt.Sprintf(`INSERT INTO hookkeeper.events (seq, type, subject, size, headers)
 		SELECT %d + i, CASE WHEN i %% 6000 = 11 THEN 'rare.type' ELSE 'common.type' || i %% 20 END,
 			CASE WHEN i %% 6000 = 13 THEN 'rare' WHEN i %% 3 = 0 THEN '' ELSE 's' || i %% 5000 END, 1, '\x00' FROM generate_series(1, %d) i`, first, events))
+	execute(t, conn, fmt.Sprintf(`INSERT INTO hookkeeper.attempts (seq, handler, generation, attempt, claim_no, started_at, lease_until, node, made_no, made_at)
+		SELECT %d + i, 'h', 1, 1, i, 1, 1, 'n', i, 1 FROM generate_series(1, %d) i`, first, events))
+	execute(t, conn, fmt.Sprintf(`INSERT INTO hookkeeper.audit (no, at, seq, generation, attempt, actor, action, handler, was, reason)
+		SELECT i, 1, 1, 1, 1, '', '', '', '', '' FROM generate_series(1, %d) i`, events))
 	for i, when := range []string{"with plans of empty tables", "with plans of full ones"} {
 		most := []int64{25_000, 9_000}[i]
 		if i == 1 {
@@ -68,6 +73,34 @@ func TestSearchesReadOnlyWhatTheyShow(t *testing.T) {
 				t.Errorf("%s %s: %d rows were read", name, when, n)
 			}
 		}
+		for name, look := range deskLooks() {
+			before := rowsRead(t, conn)
+			store := open(t, url, postgres.Options{MaxConns: 6})
+			if err := errors.Join(look(t.Context(), store), store.Close()); err != nil {
+				t.Errorf("%s %s: %v", name, when, err)
+			}
+			if n := rowsRead(t, conn) - before; n > 25_000 {
+				t.Errorf("%s %s: %d rows were read", name, when, n)
+			}
+		}
+	}
+}
+
+// deskLooks are what else operators look at: bounded, whatever there is.
+func deskLooks() map[string]func(context.Context, *postgres.Store) error {
+	return map[string]func(context.Context, *postgres.Store) error{
+		"jobs": func(ctx context.Context, s *postgres.Store) error {
+			_, _, err := s.Jobs(ctx, hook.JobFilter{})
+			return err
+		},
+		"dead":    func(ctx context.Context, s *postgres.Store) error { _, err := s.Causes(ctx); return err },
+		"traffic": func(ctx context.Context, s *postgres.Store) error { _, err := s.Traffic(ctx, time.Now()); return err },
+		"audit":   func(ctx context.Context, s *postgres.Store) error { _, _, err := s.Audit(ctx, "", 50); return err },
+		"signs": func(ctx context.Context, s *postgres.Store) error {
+			_, err := s.Signs(ctx, time.Now(), time.Now())
+			return err
+		},
+		"refused": func(ctx context.Context, s *postgres.Store) error { _, err := s.Rejections(ctx, "", 50); return err },
 	}
 }
 
@@ -84,8 +117,8 @@ func rowsRead(t *testing.T, conn *pgx.Conn) (n int64) {
 			t.Fatalf("wait for the other sessions: %v", err)
 		}
 	}
-	err := conn.QueryRow(ctx, `SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'hookkeeper' AND relname ~ '^event')
-		+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'hookkeeper' AND relname ~ '^event')`).Scan(&n)
+	err := conn.QueryRow(ctx, `SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'hookkeeper' AND relname ~ '^(event|attempts|audit)')
+		+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'hookkeeper' AND relname ~ '^(event|attempts|audit)')`).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,14 +58,14 @@ func (t transaction) begin() string {
 	if limit == 0 {
 		limit = statementLimit
 	}
-	settings := "; SELECT now_us, slot FROM hookkeeper.begin_work('%d', '%d', '%d')"
+	settings := "; SELECT hookkeeper.begin_work('%d', '%d', '%d')"
 	if t.bare {
 		settings = `; SELECT set_config('search_path', 'hookkeeper, public', true), set_config('jit', 'off', true),
 			set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
 				ELSE current_setting('synchronous_commit') END, true),
 			set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true),
 			set_config('idle_in_transaction_session_timeout', '%d', true),
-			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, pg_backend_pid() %% 64`
+			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ' ' || pg_backend_pid() %% 64`
 	}
 	fmt.Fprintf(&b, settings, wait.Milliseconds(), limit.Milliseconds(), max(idleLimit, limit).Milliseconds())
 	if t.first != "" {
@@ -158,11 +158,8 @@ func (u *unit) begin(ctx context.Context, text string) error {
 	if len(results) > 2 {
 		u.answer = results[2].Rows
 	}
-	if u.now, err = strconv.ParseInt(string(row[len(row)-2]), 10, 64); err != nil {
+	if _, err := fmt.Sscan(string(row[len(row)-1]), &u.now, &u.slot); err != nil {
 		return fmt.Errorf("read the database's clock: %w", err)
-	}
-	if u.slot, err = strconv.ParseInt(string(row[len(row)-1]), 10, 64); err != nil {
-		return fmt.Errorf("read the slot: %w", err)
 	}
 	if now := u.store.opt.Now; now != nil {
 		u.now = now().UnixMicro()

@@ -166,7 +166,7 @@ func (c *Core) endAll(ctx context.Context, tx Tx, all []*Ending, now int64) erro
 func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) error {
 	if len(ends) == 1 {
 		e := ends[0]
-		err := execLast(ctx, tx, `SELECT end_job(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, now, m.Slot(), LockKeys(lockName(e.line, e.seq))[0],
+		err := m.Last(ctx, `SELECT end_job(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, now, m.Slot(), LockKeys(lockName(e.line, e.seq))[0],
 			e.id, e.seq, e.handler, e.generation, e.attempt, e.line, e.hour)
 		if err != nil {
 			return fmt.Errorf("end a job: %w", err)
@@ -184,7 +184,7 @@ func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) erro
 	for j := range kinds {
 		args = append(args, column(kinds[j], rows[j:], len(kinds)))
 	}
-	if err := execLast(ctx, tx, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
+	if err := m.Last(ctx, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
 		return fmt.Errorf("end jobs: %w", err)
 	}
 	return nil

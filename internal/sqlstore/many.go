@@ -99,16 +99,6 @@ func tryLock(ctx context.Context, tx Tx, line string) (bool, error) {
 	return true, nil
 }
 
-// execLast runs a statement whose result nobody asks for, at the latest with the
-// commit.
-func execLast(ctx context.Context, tx Tx, query string, args ...any) error {
-	if m, ok := tx.(Many); ok {
-		return m.Last(ctx, query, args...)
-	}
-	_, err := tx.ExecContext(ctx, query, args...)
-	return err
-}
-
 // lockName is what two transactions must not end, queue or replay at the same
 // time: jobs of one line, and jobs of one event that has none.
 func lockName(line string, seq int64) string {

@@ -244,7 +244,7 @@ func (c *Core) flagCopies(ctx context.Context, tx Tx, groups []*group) error {
 		}
 		rows, err := tx.QueryContext(ctx, `SELECT seq FROM event_keys
 			WHERE source = $1 AND sha256 = $2 AND key_unsigned = 1 AND seq `+other+` $3 AND quarantine = ''
-			  AND received_at >= $4 ORDER BY seq LIMIT 1`,
+			  AND received_at >= $4 ORDER BY seq + 0 LIMIT 1`, // not by the order of an index of all that the source delivered
 			g.first.Delivery.Source, g.first.SHA256[:], g.seq, c.now(tx)-SameBodyWindow.Microseconds())
 		if err != nil {
 			return fmt.Errorf("look for copies: %w", err)
@@ -326,7 +326,9 @@ func (c *Core) markHour(ctx context.Context, tx Tx, fresh []*group, now int64) e
 func (c *Core) Committed(batch []*Entry) {
 	// Only an hour that is marked counts as seen: a batch may have had nothing
 	// fresh in it, or have begun before the hour turned.
-	c.lastHour = max(c.markedHour, c.lastHour)
+	if !c.Many {
+		c.lastHour = max(c.markedHour, c.lastHour)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range batch {
@@ -354,9 +356,9 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 	lines := slices.SortedFunc(maps.Keys(totals), func(a, b line) int {
 		return cmp.Or(strings.Compare(a.source, b.source), strings.Compare(a.kind, b.kind), strings.Compare(a.outcome, b.outcome))
 	})
-	kinds, columns := "ittti", "hour, source, type, outcome"
+	kinds := "ittti"
 	if c.Many {
-		kinds, columns = "itttii", "hour, source, type, outcome, slot"
+		kinds = "itttii"
 	}
 	err := bulk(c, lines, kinds, func(args []any, l line) []any {
 		args = append(args, hourOf(now), l.source, l.kind, l.outcome)
@@ -365,8 +367,12 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 		}
 		return append(args, totals[l])
 	}, func(_ []line, source string, args []any) error {
-		return execLast(ctx, tx, `INSERT INTO counters (`+columns+`, n) `+source+` ON CONFLICT (`+columns+`)
-			DO UPDATE SET n = counters.n + excluded.n`, args...)
+		if m, ok := tx.(Many); ok {
+			return m.Last(ctx, `SELECT count_deliveries(?, ?, ?, ?, ?, ?)`, args...)
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO counters (hour, source, type, outcome, n) `+source+`
+			ON CONFLICT (hour, source, type, outcome) DO UPDATE SET n = counters.n + excluded.n`, args...)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("count deliveries: %w", err)

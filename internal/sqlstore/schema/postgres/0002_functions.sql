@@ -5,10 +5,9 @@
 -- so everything that those had written for whose locks an earlier one waited.
 
 -- Makes the settings of a transaction, all of them local to it, and gives the
--- clock, in microseconds, and the slot; the limits are in milliseconds. What the
+-- clock, in microseconds, and the slot, as one text; the limits are in milliseconds. What the
 -- role says of synchronous_commit stands unless it would lose what was answered.
-CREATE FUNCTION begin_work(locks text, statements text, idle text, OUT now_us bigint, OUT slot bigint)
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION begin_work(locks text, statements text, idle text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     was text;
 BEGIN
@@ -19,9 +18,8 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local') THEN
         was := set_config('synchronous_commit', 'on', true);
     END IF;
-    now_us := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
-    slot := pg_backend_pid() % 64;
     was := set_config('search_path', 'hookkeeper, public', true);
+    RETURN (extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ' ' || pg_backend_pid() % 64;
 END $$;
 
 -- Records events, given as arrays sorted by key, and the jobs of the fresh ones.
@@ -80,6 +78,15 @@ BEGIN
 
     RETURN QUERY SELECT u.taken, u.taken = u.offered, u.stored, u.kept
         FROM unnest(taken, offered, stored, kept) AS u (taken, offered, stored, kept);
+END $$;
+
+-- Adds to the counters of deliveries, one row of the arrays a total, in their order.
+CREATE FUNCTION count_deliveries(hours bigint[], sources text[], types text[], outcomes text[], slots bigint[], ns bigint[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO counters AS c (hour, source, type, outcome, slot, n)
+    SELECT * FROM unnest(hours, sources, types, outcomes, slots, ns)
+    ON CONFLICT (hour, source, type, outcome, slot) DO UPDATE SET n = c.n + excluded.n;
 END $$;
 
 -- Locks the jobs that are still running under these attempts, in one order.
