@@ -41,6 +41,7 @@ func (d *Desk) AccessOf(ctx context.Context, user string) (Access, error) {
 	a := Access{UserID: user, Why: "none", Details: []Permission{}}
 	mode := modeOfKey(d.cfg.APIKey)
 	err := d.cfg.Store.View(ctx, func(ctx context.Context, tx hook.Tx) error {
+		found := []Permission{} // anew each time: a reading may be repeated
 		rows, err := tx.QueryContext(ctx, `SELECT source, mode, subscription_id, plan, quantity, status, until, why
 			FROM access WHERE user_id = $1 AND source = $2 AND ($3 = '' OR mode = '' OR mode = $3)
 			ORDER BY subscription_id`, user, d.name, mode)
@@ -57,12 +58,13 @@ func (d *Desk) AccessOf(ctx context.Context, user string) (Access, error) {
 			if until.Valid {
 				p.Until, p.HasAccess = &until.Time, until.Time.After(d.cfg.Now())
 			}
-			a.Details = append(a.Details, p)
+			found = append(found, p)
 		}
+		a.Details = found
 		return rows.Err()
 	})
 	if err != nil {
-		return a, fmt.Errorf("read the access of a user: %w", err)
+		return Access{}, fmt.Errorf("read the access of a user: %w", err)
 	}
 	a.choose()
 	return a, nil
@@ -87,10 +89,19 @@ func (a *Access) choose() {
 
 const maxUserID = 255
 
-func (d *Desk) getAccess(r *http.Request) (any, error) {
+// userIn reads the user out of the path of an operator's request.
+func userIn(r *http.Request) (string, error) {
 	user := r.PathValue("id")
 	if user == "" || len(user) > maxUserID {
-		return nil, &hook.Problem{Status: http.StatusBadRequest, Detail: "the user's id has 1 to 255 bytes"}
+		return "", &hook.Problem{Status: http.StatusBadRequest, Detail: "the user's id has 1 to 255 bytes"}
+	}
+	return user, nil
+}
+
+func (d *Desk) getAccess(r *http.Request) (any, error) {
+	user, err := userIn(r)
+	if err != nil {
+		return nil, err
 	}
 	return d.AccessOf(r.Context(), user)
 }
@@ -109,6 +120,7 @@ func (d *Desk) operations() []hook.Operation {
         "why": {"type": "string"}, "subscriptions": {"type": "array", "items": {"type": "object"}}}}}}}}
 }`),
 	}}
+	all = append(append(all, d.noticeOperation()), d.listOperations()...)
 	if d.api != nil {
 		all = append(all, d.reconcileOperations()...)
 	}

@@ -62,8 +62,9 @@ func (d *Desk) handleChannel(ch Channel) hook.HandlerFunc {
 		if err := ch.Sender.Send(ctx, n); err != nil {
 			return nil, fmt.Errorf("channel %s: %w", ch.Name, err)
 		}
+		by := causeOf(ctx, e)
 		return func(ctx context.Context, tx hook.Tx) error {
-			_, err := d.once(ctx, tx, e, "notify-"+ch.Name, n.Key, "")
+			_, err := d.once(ctx, tx, by, "notify-"+ch.Name, n.Key, "")
 			return err
 		}, nil
 	}
@@ -91,6 +92,7 @@ const (
 
 func (d *Desk) noticeFor(ctx context.Context, ch Channel, e *hook.Event) (n Notice, state noticeState, err error) {
 	err = d.cfg.Store.View(ctx, func(ctx context.Context, tx hook.Tx) error {
+		n, state = Notice{}, noticePending // anew each time: a reading may be repeated
 		found, err := d.consequence(ctx, tx, e, "told", e.Key)
 		if err != nil || !found.Valid {
 			return err

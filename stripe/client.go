@@ -28,6 +28,9 @@ const (
 // errGone: Stripe has no such object, or this key may not know of it.
 var errGone = errors.New("no such object")
 
+// errKeyRefused: Stripe does not take the key, or it may not ask that.
+var errKeyRefused = errors.New("the API key is refused")
+
 // client asks Stripe's API, under our own version and nothing else.
 type client struct {
 	base, key string
@@ -102,6 +105,8 @@ func refusal(path string, resp *http.Response, body []byte) error {
 	switch resp.StatusCode {
 	case http.StatusNotFound:
 		return fmt.Errorf("%w: %w", err, errGone)
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%w: %w", err, errKeyRefused)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		if wait, ok := retryAfter(resp.Header.Get("Retry-After")); ok {
 			return hook.After(err, wait)

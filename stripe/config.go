@@ -55,7 +55,8 @@ type Config struct {
 	Channels []Channel
 
 	// AccessPath is where operators ask for a user's access; default
-	// users/{id}/access. A second source of one program needs another.
+	// users/{id}/access; what the user was told is beside it. A second source of
+	// one program needs another.
 	AccessPath string
 
 	// ReconcileEvery is the time between two comparisons with Stripe; default

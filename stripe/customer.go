@@ -65,6 +65,9 @@ func personOf(ev *event, o gjson.Result) person {
 	return p
 }
 
+// noUser stands in the cause of every job that waits for a user.
+const noUser = "no user is known"
+
 // errUnknownUser makes a job wait for its user: soon again at first, then less
 // and less often.
 func (d *Desk) errUnknownUser(ctx context.Context, customer string) error {
@@ -73,7 +76,7 @@ func (d *Desk) errUnknownUser(ctx context.Context, customer string) error {
 	if n := hook.JobOf(ctx).Attempt; n < 8 {
 		wait = min(first<<max(n-1, 0), most)
 	}
-	return hook.After(fmt.Errorf("customer %s: no user is known: set metadata.user_id or client_reference_id, "+
+	return hook.After(fmt.Errorf("customer %s: "+noUser+": set metadata.user_id or client_reference_id, "+
 		"or configure a lookup: %w", customer, hook.ErrNotYet), wait)
 }
 

@@ -72,6 +72,7 @@ func (d *Desk) askForUnsure(ctx context.Context, r *Report) error {
 			return err
 		}
 		defer rows.Close()
+		all = nil // anew each time: a reading may be repeated
 		for rows.Next() {
 			var u unsure
 			if err := rows.Scan(&u.id, &u.mode, &u.revision); err != nil {

@@ -74,7 +74,7 @@ func (d *Desk) keepReport(ctx context.Context, r Report) error {
 
 // Reports gives the newest reports, at most a hundred.
 func (d *Desk) Reports(ctx context.Context) ([]Report, error) {
-	all := []Report{}
+	var all []Report
 	err := d.cfg.Store.View(ctx, func(ctx context.Context, tx hook.Tx) error {
 		rows, err := tx.QueryContext(ctx, `SELECT report FROM billing_reports WHERE source = $1
 			ORDER BY finished_at DESC LIMIT $2`, d.name, keptReports)
@@ -82,6 +82,7 @@ func (d *Desk) Reports(ctx context.Context) ([]Report, error) {
 			return err
 		}
 		defer rows.Close()
+		all = []Report{} // anew each time: a reading may be repeated
 		for rows.Next() {
 			var text string
 			var r Report

@@ -20,54 +20,65 @@ var errOrdered = errors.New("ordered to fail")
 // panic; a redelivery comes in between.
 func TestFailingAtEachStepIsExactlyOnce(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(b *bench) {
-		b.open(nil)
-		for i := range b.routes {
-			b.routes[i].Handler = failingAtEachStep(b.routes[i].Handler)
-		}
-		b.work(2)
-		bodies, sub, want := b.life(1)
-		for _, body := range bodies {
-			b.deliver(body)
-			b.deliver(body)
-		}
-		b.settle()
-		for _, body := range bodies {
-			b.deliver(body)
-		}
-		b.settle()
-		b.wantNone(hook.StateDead, hook.StateWaiting)
-		if got := b.one(`SELECT `+shownColumns+` FROM subscriptions WHERE subscription_id = $1`, sub); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-		if got := b.one(`SELECT count(*) FROM notifications`); got != "5" {
-			t.Errorf("got %s notices, want 5", got)
-		}
-		// A replay is a new generation: effects again, consequences not. The
-		// application has meanwhile deleted what was read.
-		if err := b.store.Apply(t.Context(), func(ctx context.Context, tx hook.Tx) error {
-			_, err := tx.ExecContext(ctx, `DELETE FROM notifications`)
-			return err
-		}); err != nil {
+	for _, keyed := range []bool{false, true} {
+		t.Run(map[bool]string{false: "EventsAlone", true: "WithAPIKey"}[keyed], func(t *testing.T) {
+			t.Parallel()
+			onEngines(t, func(b *bench) { failAtEachStep(b, keyed) })
+		})
+	}
+}
+
+func failAtEachStep(b *bench, keyed bool) {
+	t := b.T
+	b.open(nil)
+	if keyed {
+		b.open(b.keyed)
+	}
+	for i := range b.routes {
+		b.routes[i].Handler = failingAtEachStep(b.routes[i].Handler)
+	}
+	b.work(2)
+	bodies, sub, want := b.life(1)
+	for _, body := range bodies {
+		b.deliver(body)
+		b.deliver(body)
+	}
+	b.settle()
+	for _, body := range bodies {
+		b.deliver(body)
+	}
+	b.settle()
+	b.wantNone(hook.StateDead, hook.StateWaiting)
+	if got := b.one(`SELECT `+shownColumns+` FROM subscriptions WHERE subscription_id = $1`, sub); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := b.one(`SELECT count(*) FROM notifications`); got != "5" {
+		t.Errorf("got %s notices, want 5", got)
+	}
+	// A replay is a new generation: effects again, consequences not. The
+	// application has meanwhile deleted what was read.
+	if err := b.store.Apply(t.Context(), func(ctx context.Context, tx hook.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM notifications`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	page, _, err := b.store.Events(t.Context(), hook.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page {
+		if _, err := b.store.Replay(t.Context(), e.ID, hook.Replay{Reason: "test", Actor: "test"}); err != nil {
 			t.Fatal(err)
 		}
-		page, _, err := b.store.Events(t.Context(), hook.Filter{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range page {
-			if _, err := b.store.Replay(t.Context(), e.ID, hook.Replay{Reason: "test", Actor: "test"}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b.settle()
-		if got := b.one(`SELECT count(*) FROM notifications`); got != "0" {
-			t.Errorf("after a replay: got %s notices, want none told again", got)
-		}
-		if got := b.one(`SELECT `+shownColumns+` FROM subscriptions WHERE subscription_id = $1`, sub); got != want {
-			t.Errorf("after a replay: got %s, want %s", got, want)
-		}
-	})
+	}
+	b.settle()
+	if got := b.one(`SELECT count(*) FROM notifications`); got != "0" {
+		t.Errorf("after a replay: got %s notices, want none told again", got)
+	}
+	if got := b.one(`SELECT `+shownColumns+` FROM subscriptions WHERE subscription_id = $1`, sub); got != want {
+		t.Errorf("after a replay: got %s, want %s", got, want)
+	}
 }
 
 // failingAtEachStep fails the first six attempts, each at another step.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -182,8 +183,9 @@ func (d *Desk) handleNotice(ctx context.Context, e *hook.Event) (hook.Effect, er
 	if err != nil {
 		return nil, err
 	}
+	by := causeOf(ctx, e)
 	if !ok {
-		return d.told(e, ""), nil
+		return d.told(by, ""), nil
 	}
 	p := personOf(ev, o)
 	if p.customer == "" && p.user == "" {
@@ -192,23 +194,26 @@ func (d *Desk) handleNotice(ctx context.Context, e *hook.Event) (hook.Effect, er
 		}
 	}
 	if p.customer == "" && p.user == "" {
-		return d.told(e, ""), nil // a guest: there is nobody to tell
+		return d.told(by, ""), nil // a guest: there is nobody to tell
 	}
 	if p, err = d.resolve(ctx, ev, p); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, tx hook.Tx) error {
+		// Everything here is this run's own: one that was cut by its budget may
+		// still be running beside the next.
 		user := p.user
 		if p.customer != "" {
+			var err error
 			if user, err = d.meet(ctx, tx, e.Mode, p); err != nil {
 				return err
 			}
 		}
-		id, err := d.tell(ctx, tx, ev, n, user)
+		id, err := d.tell(ctx, tx, by, n, user)
 		if err != nil {
 			return err
 		}
-		return d.told(e, id)(ctx, tx)
+		return d.told(by, id)(ctx, tx)
 	}, nil
 }
 
@@ -270,15 +275,15 @@ const (
 
 // tell writes the notice if its fact is new, and returns its id; empty if another
 // event has told it.
-func (d *Desk) tell(ctx context.Context, tx hook.Tx, ev *event, n notice, user string) (id string, err error) {
+func (d *Desk) tell(ctx context.Context, tx hook.Tx, by cause, n notice, user string) (id string, err error) {
 	if rest, ok := strings.CutPrefix(n.fact, "payment.refunded/"); ok {
-		if n.fact, err = d.refundFact(ctx, tx, ev, rest, n.data["amount"].(int64)); err != nil {
+		if n.fact, err = d.refundFact(ctx, tx, by, rest, n.data["amount"].(int64)); err != nil {
 			return "", err
 		}
 	}
 	// The consequence outlives the notice: an application may delete its rows,
 	// and a replay must not tell the fact again.
-	fresh, err := d.once(ctx, tx, ev.Event, "notices", n.fact, "")
+	fresh, err := d.once(ctx, tx, by, "notices", n.fact, "")
 	if err != nil || !fresh {
 		return "", err
 	}
@@ -286,15 +291,16 @@ func (d *Desk) tell(ctx context.Context, tx hook.Tx, ev *event, n notice, user s
 	if err != nil {
 		return "", err
 	}
-	n.data["texts"] = texts
-	data, err := json.Marshal(n.data)
+	told := maps.Clone(n.data) // the notice is shared with other runs of its effect
+	told["texts"] = texts
+	data, err := json.Marshal(told)
 	if err != nil {
 		return "", fmt.Errorf("write notice %s: %w", n.fact, err)
 	}
-	id = noticeID(d.name, ev.Mode, n.fact)
+	id = noticeID(d.name, by.Mode, n.fact)
 	_, err = tx.ExecContext(ctx, `INSERT INTO notifications (id, source, mode, user_id, kind, fact, title, body, data, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (source, mode, fact) DO NOTHING`,
-		id, d.name, ev.Mode, user, n.kind, n.fact, texts[d.cfg.Language].Title, texts[d.cfg.Language].Body, string(data), d.cfg.Now())
+		id, d.name, by.Mode, user, n.kind, n.fact, texts[d.cfg.Language].Title, texts[d.cfg.Language].Body, string(data), d.cfg.Now())
 	if err != nil {
 		return "", fmt.Errorf("write notice %s: %w", n.fact, err)
 	}
@@ -312,18 +318,18 @@ func noticeID(source, mode, fact string) string {
 // endpoint may be sent either or both: a refund's own and its charge's. They have
 // nothing in common but the payment and the amount, so the n-th of an amount in
 // one stream is the n-th in the other.
-func (d *Desk) refundFact(ctx context.Context, tx hook.Tx, ev *event, rest string, amount int64) (string, error) {
+func (d *Desk) refundFact(ctx context.Context, tx hook.Tx, by cause, rest string, amount int64) (string, error) {
 	payment, rest, _ := strings.Cut(rest, "/")
 	stream, own, _ := strings.Cut(rest, "/")
 	prefix := payment + "/" + strconv.FormatInt(amount, 10) + "/"
 	for n := 1; n <= maxRefunds; n++ {
 		place := prefix + strconv.Itoa(n)
-		if fresh, err := d.once(ctx, tx, ev.Event, "refunds-"+stream, place, own); err != nil || fresh {
+		if fresh, err := d.once(ctx, tx, by, "refunds-"+stream, place, own); err != nil || fresh {
 			return factOf("payment.refunded", place), err
 		}
 		var holder string
 		err := tx.QueryRowContext(ctx, `SELECT result FROM consequences WHERE scope = $1 AND handler = $2 AND key = $3`,
-			scopeOf(ev.Event), d.name+"-refunds-"+stream, place).Scan(&holder)
+			scopeOf(by.Event), d.name+"-refunds-"+stream, place).Scan(&holder)
 		if err != nil {
 			return "", fmt.Errorf("number a refund of %s: %w", payment, err)
 		}
@@ -339,18 +345,31 @@ const maxRefunds = 100
 
 // told notes which notice an event led to, none included, so that channels know
 // that there is nothing to wait for.
-func (d *Desk) told(e *hook.Event, id string) hook.Effect {
+func (d *Desk) told(by cause, id string) hook.Effect {
 	return func(ctx context.Context, tx hook.Tx) error {
-		_, err := d.once(ctx, tx, e, "told", e.Key, id)
+		_, err := d.once(ctx, tx, by, "told", by.Key, id)
 		return err
 	}
 }
 
-// once writes a consequence and reports whether it is the first of its key.
-func (d *Desk) once(ctx context.Context, tx hook.Tx, e *hook.Event, what, key, result string) (bool, error) {
+// cause is the event that leads to a consequence, and which generation of its job.
+type cause struct {
+	*hook.Event
+	generation int
+}
+
+// causeOf is called before the effect: the effect's context knows no job.
+func causeOf(ctx context.Context, e *hook.Event) cause {
+	return cause{Event: e, generation: max(hook.JobOf(ctx).Generation, 1)}
+}
+
+// once writes a consequence and reports whether it is the first of its key. The
+// row names its cause by the number that the log gave the event.
+func (d *Desk) once(ctx context.Context, tx hook.Tx, by cause, what, key, result string) (bool, error) {
 	res, err := tx.ExecContext(ctx, `INSERT INTO consequences (scope, handler, key, seq, generation, at, result)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (scope, handler, key) DO NOTHING`,
-		scopeOf(e), d.name+"-"+what, key, 0, max(hook.JobOf(ctx).Generation, 1), d.cfg.Now(), result)
+		VALUES ($1, $2, $3, coalesce((SELECT seq FROM event_keys WHERE source = $4 AND mode = $5 AND key = $6), 0), $7, $8, $9)
+		ON CONFLICT (scope, handler, key) DO NOTHING`,
+		scopeOf(by.Event), d.name+"-"+what, key, by.Source, by.Mode, by.Key, by.generation, d.cfg.Now(), result)
 	if err != nil {
 		return false, fmt.Errorf("write consequence %s: %w", key, err)
 	}

@@ -43,6 +43,9 @@ type Report struct {
 	Checked  int       `json:"subscriptions"`      // subscriptions that were compared
 	Drifted  int       `json:"drifted"`            // of these, not as Stripe has them, and queued for repair
 	Problems []string  `json:"problems,omitempty"` // what could not be done; the next round goes on there
+
+	// KeyRefused: Stripe did not take the API key, or it may not ask that.
+	KeyRefused bool `json:"key_refused,omitempty"`
 }
 
 // Missed is an event that was never delivered.
@@ -83,6 +86,7 @@ func (d *Desk) Reconcile(ctx context.Context, look Look) (Report, error) {
 	}
 	if err != nil {
 		r.Problems = append(r.Problems, err.Error())
+		r.KeyRefused = errors.Is(err, errKeyRefused)
 	}
 	r.Ended = d.cfg.Now()
 	if kept := d.keepReport(context.WithoutCancel(ctx), r); kept != nil {
@@ -257,7 +261,8 @@ func (d *Desk) ask(ctx context.Context, path string, query url.Values) (gjson.Re
 		if err == nil && !list.Get("data").IsArray() {
 			err = fmt.Errorf("stripe: %s: the answer is not a list", path)
 		}
-		if err == nil || try == tries || errors.Is(err, errGone) || ctx.Err() != nil {
+		hopeless := errors.Is(err, errGone) || errors.Is(err, errKeyRefused)
+		if err == nil || try == tries || hopeless || ctx.Err() != nil {
 			return list, err
 		}
 		wait, named := hook.Delay(err)

@@ -62,19 +62,24 @@ func (t *TableUsers) UserOf(ctx context.Context, c Customer) (user string, err e
 			return err
 		}
 		defer rows.Close()
+		var found string
 		for n := 0; rows.Next(); n++ {
 			var id sql.NullString
 			if err := rows.Scan(&id); err != nil {
 				return err
 			}
-			if n > 0 && id.String != user {
+			if n > 0 && id.String != found {
 				return errors.New("the table names two users")
 			}
-			user = id.String
+			found = id.String
 		}
+		user = found
 		return rows.Err()
 	})
-	return user, err
+	if err != nil {
+		return "", err
+	}
+	return user, nil
 }
 
 // HTTPUsers asks the application over HTTP. The question is a POST with a JSON

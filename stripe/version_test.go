@@ -89,42 +89,52 @@ func TestEveryVersionGivesTheSameProjection(t *testing.T) {
 }
 
 // TestEveryPayloadIsHandledOrNobodyWantsIt: no payload of any version ends dead
-// where its object is in the body.
+// where its object is in the body, or can be had from the sender's API.
 func TestEveryPayloadIsHandledOrNobodyWantsIt(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(b *bench) {
-		b.open(nil)
-		b.work(2)
-		paths, err := filepath.Glob("testdata/*/*.json")
-		if err != nil || len(paths) < 80 {
-			t.Fatalf("found %d payloads, %v", len(paths), err)
+	for _, keyed := range []bool{false, true} {
+		t.Run(map[bool]string{false: "EventsAlone", true: "WithAPIKey"}[keyed], func(t *testing.T) {
+			t.Parallel()
+			onEngines(t, func(b *bench) { handleEveryPayload(b, keyed) })
+		})
+	}
+}
+
+func handleEveryPayload(b *bench, keyed bool) {
+	b.open(nil)
+	if keyed {
+		b.open(b.keyed)
+	}
+	paths, err := filepath.Glob("testdata/*/*.json")
+	if err != nil || len(paths) < 80 {
+		b.Fatalf("found %d payloads, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		_ = b.sim.Learn(readFile(b, path)) // thin events and invoices to come hold no object
+	}
+	b.sim.Put(stripetest.Object{"id": "cus_HKtest0009Conn", "object": "customer", "metadata": map[string]any{"user_id": "usr_9"}})
+	b.work(2)
+	events := map[string]string{}
+	for _, path := range paths {
+		events[b.deliver(readFile(b, path)).EventID] = path
+	}
+	b.settlePatiently()
+	states := map[hook.State]int{}
+	for id, path := range events {
+		e, err := b.store.Event(b.Context(), id)
+		if err != nil {
+			b.Fatal(err)
 		}
-		events := map[string]string{}
-		for _, path := range paths {
-			body, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			events[b.deliver(body).EventID] = path
+		states[e.State]++
+		thin := strings.HasPrefix(path, filepath.Join("testdata", "thin"))
+		if e.State == hook.StateDone || e.State == hook.StateNoHandler || thin && !keyed && e.State == hook.StateDead {
+			continue
 		}
-		b.settlePatiently()
-		states := map[hook.State]int{}
-		for id, path := range events {
-			e, err := b.store.Event(t.Context(), id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			states[e.State]++
-			thin := strings.HasPrefix(path, filepath.Join("testdata", "thin"))
-			if e.State == hook.StateDone || e.State == hook.StateNoHandler || thin && e.State == hook.StateDead {
-				continue
-			}
-			t.Errorf("%s ended %s: %s", path, e.State, b.causes(e.State))
-		}
-		if states[hook.StateDone] < 50 {
-			t.Errorf("states: %v, want most of them done", states)
-		}
-	})
+		b.Errorf("%s ended %s: %s", path, e.State, b.causes(e.State))
+	}
+	if states[hook.StateDone] < 50 {
+		b.Errorf("states: %v, want most of them done", states)
+	}
 }
 
 // TestAnUnknownVersionIsNeverHalfWritten: a train of the future and a body
@@ -183,6 +193,9 @@ func TestAnUnknownVersionIsNeverHalfWritten(t *testing.T) {
 		b.wantNone(hook.StateDead, hook.StateWaiting)
 		if got := b.one(`SELECT status, user_id FROM subscriptions`); got != "active|usr_1001" {
 			t.Errorf("after the replay: got %s", got)
+		}
+		if got := b.rows(`SELECT DISTINCT generation FROM consequences`); len(got) != 1 || got[0] != "2" {
+			t.Errorf("the consequences are of generations %v, want the replay's, 2", got)
 		}
 		for _, c := range b.sim.Calls() {
 			if c.Version != "2026-10-28.endive" {

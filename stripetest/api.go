@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// maxCalls is how many requests are remembered, for a double that runs for days.
+const maxCalls = 20_000
+
 // collections are the folders of the API and the kind of object in each.
 func collections() map[string]string {
 	return map[string]string{"subscriptions": "subscription", "customers": "customer", "invoices": "invoice",
@@ -27,6 +30,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call := Call{Path: r.URL.RequestURI(), Version: r.Header.Get("Stripe-Version"), Account: r.Header.Get("Stripe-Account"), Status: status}
 	if fault != nil && fault.Hang != nil {
 		call.Status = 0
+	}
+	if len(s.calls) >= maxCalls {
+		s.calls = slices.Delete(s.calls, 0, maxCalls/2)
 	}
 	s.calls = append(s.calls, call)
 	s.mu.Unlock()

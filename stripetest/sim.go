@@ -26,6 +26,7 @@ type Sim struct {
 	objects map[string]Object // by id
 	order   []string          // ids, oldest first
 	events  []recorded
+	told    map[string]int64 // by id: when the event was made that Learn has its state from
 	faults  []*Fault
 	calls   []Call
 	version string
@@ -50,7 +51,7 @@ type Call struct {
 // New returns an account at a time, without any objects. Its events are rendered
 // under version, such as 2026-10-28.endive.
 func New(now time.Time, version string) *Sim {
-	return &Sim{now: now.UTC().Truncate(time.Second), version: version, objects: map[string]Object{}}
+	return &Sim{now: now.UTC().Truncate(time.Second), version: version, objects: map[string]Object{}, told: map[string]int64{}}
 }
 
 // SetLive makes the account one of live mode; it begins in test mode.
@@ -114,7 +115,12 @@ func (s *Sim) put(o Object) {
 func (s *Sim) Remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(id)
+}
+
+func (s *Sim) remove(id string) {
 	delete(s.objects, id)
+	delete(s.told, id)
 	s.order = slices.DeleteFunc(s.order, func(have string) bool { return have == id })
 }
 

@@ -61,16 +61,25 @@ func run(ctx context.Context) error {
 	mux.Handle("/hooks/", keeper)
 	mux.HandleFunc("GET /lounge", func(w http.ResponseWriter, r *http.Request) { lounge(w, r, billing) })
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	failed := make(chan error, 2)
-	go func() { failed <- server.ListenAndServe() }()
-	go func() { failed <- keeper.Run(ctx) }()
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	}
+	return serve(ctx, server, keeper)
+}
+
+// serve runs both until ctx ends or one of them fails. It returns when the last
+// handler has ended: the store may be closed then, and not before.
+func serve(ctx context.Context, server *http.Server, keeper *hookkeeper.Keeper) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	listened, worked := make(chan error, 1), make(chan error, 1)
+	go func() { defer stop(); listened <- server.ListenAndServe() }()
+	go func() { defer stop(); worked <- keeper.Run(ctx) }()
+	<-ctx.Done()
 	farewell, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	return errors.Join(err, server.Shutdown(farewell))
+	err := server.Shutdown(farewell)
+	if refused := <-listened; !errors.Is(refused, http.ErrServerClosed) {
+		err = errors.Join(err, refused)
+	}
+	return errors.Join(err, <-worked)
 }
 
 // lounge lets in who has paid. A real shop knows the user from its session.
