@@ -3,7 +3,8 @@
 // Package test checks the built binary from outside, as a sender, an operator
 // and an attacker see it. It signs, reads and counts with its own few lines: a
 // mistake of the product must not hide behind the same mistake in its judge.
-// Only the test of the store's cost calls the product's code.
+// Only the test of the store's cost calls the product's code; the checkout is paid
+// at the product's Toss, which knows nothing of the rest.
 //
 //	go test -tags hktest ./test/...
 //

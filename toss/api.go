@@ -202,7 +202,7 @@ func (d *Desk) closeAccount(ctx context.Context, cid string) error {
 			return err
 		}
 		id = d.refundID(w.ID, purpose)
-		return w.save(ctx, tx, now)
+		return d.save(ctx, tx, w, now)
 	})
 	if err != nil || id == "" {
 		return err
@@ -248,7 +248,7 @@ func (d *Desk) callTelemetry(r *http.Request, cid string) (int, any, error) {
 		return 0, nil, err
 	}
 	code := widgetCode(ask.Code)
-	d.cfg.Meter(code)
+	d.told.widget.add(code)
 	err = d.cfg.Applier.Apply(ctx, d.remark(o.ID, "widget", code, cut(ask.Phase, 20)+" "+cut(ask.Code, 64)))
 	return http.StatusNoContent, nil, err
 }

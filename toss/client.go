@@ -28,6 +28,7 @@ type Client struct {
 	auth    string
 	http    *http.Client
 	timeout time.Duration
+	told    func(op, outcome string)
 }
 
 // ClientConfig configures a Client; see the fields of the same names in Config.
@@ -36,6 +37,10 @@ type ClientConfig struct {
 	APIBase   string        // default DefaultAPIBase
 	Timeout   time.Duration // for one answer; default 8 s
 	Transport *http.Transport
+
+	// Told is told of every call, by many goroutines: confirm, query or cancel,
+	// and ok or the Class of its error. May be nil.
+	Told func(op, outcome string)
 }
 
 // NewClient returns a client. The transport may be nil.
@@ -49,8 +54,11 @@ func NewClient(c ClientConfig) *Client {
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport.(*http.Transport).Clone()
 	}
+	if c.Told == nil {
+		c.Told = func(string, string) {}
+	}
 	return &Client{
-		base: c.APIBase, timeout: c.Timeout,
+		base: c.APIBase, timeout: c.Timeout, told: c.Told,
 		auth: "Basic " + base64.StdEncoding.EncodeToString([]byte(c.SecretKey+":")),
 		http: &http.Client{Transport: c.Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
@@ -151,7 +159,21 @@ func (c *Client) get(ctx context.Context, path string) (*Payment, error) {
 	return p, err
 }
 
+// outcomeOK is the outcome of a call that brought a payment.
+const outcomeOK = "ok"
+
+// send makes one call and tells how it ended.
 func (c *Client) send(ctx context.Context, op string, request func(context.Context) (*http.Request, error)) (*Payment, error) {
+	p, err := c.exchange(ctx, op, request)
+	outcome := outcomeOK
+	if err != nil {
+		outcome = string(classOf(err))
+	}
+	c.told(op, outcome)
+	return p, err
+}
+
+func (c *Client) exchange(ctx context.Context, op string, request func(context.Context) (*http.Request, error)) (*Payment, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	r, err := request(ctx)

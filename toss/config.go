@@ -74,9 +74,8 @@ type Config struct {
 	// By default its unpublished hosts are only reported there.
 	StrictCSP bool
 
-	Logger *slog.Logger      // default: logs nothing
-	Now    func() time.Time  // default: the process's clock
-	Meter  func(code string) // told of every failure of the widget; default: nobody
+	Logger *slog.Logger     // default: logs nothing
+	Now    func() time.Time // default: the process's clock
 
 	// mutant switches on known mistakes in tests; default fault.Mutant.
 	mutant func(name string) bool
@@ -115,9 +114,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = fault.Now
-	}
-	if c.Meter == nil {
-		c.Meter = func(string) {}
 	}
 	if c.mutant == nil {
 		c.mutant = fault.Mutant

@@ -147,7 +147,7 @@ func (d *Desk) claimLocked(ctx context.Context, tx hook.Tx, c *checkout, o *orde
 		o.State, o.Sent = StateConfirming, true
 		o.ConfirmKey, o.ConfirmNo, o.ConfirmUntil = o.ID, 1, at(now.Add(d.cfg.ConfirmWindow))
 	}
-	return o.save(ctx, tx, now)
+	return d.save(ctx, tx, o, now)
 }
 
 // mayConfirm takes the seat, and says why the order may not be confirmed.
@@ -278,7 +278,7 @@ func (d *Desk) newIntent(ctx context.Context, o *order) error {
 		}
 		now.ConfirmNo++
 		now.ConfirmKey = fmt.Sprintf("%s:%d", now.ID, now.ConfirmNo)
-		return now.save(ctx, tx, d.now())
+		return d.save(ctx, tx, now, d.now())
 	})
 }
 
@@ -298,7 +298,7 @@ func (d *Desk) fail(o *order, reason string, asked time.Time) hook.Effect {
 		if err := release(ctx, tx, o, now); err != nil {
 			return err
 		}
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	}
 }
 
@@ -339,7 +339,7 @@ func (d *Desk) needs(ctx context.Context, id, why string) error {
 			return err
 		}
 		o.Attention = why
-		return o.save(ctx, tx, d.now())
+		return d.save(ctx, tx, o, d.now())
 	})
 }
 

@@ -373,8 +373,15 @@ func TestReconcileFindsWhatNobodyTold(t *testing.T) {
 		}
 		w.state(deposit.order, toss.StatePaid)
 		w.state(paid.order, toss.StateRefunded)
-		if r, err = w.desk().Reconcile(t.Context()); err != nil || r.Asked != 0 {
+		if r, err = w.desk().Reconcile(t.Context()); err != nil || r.Asked != 0 || len(r.Problems) != 0 {
 			t.Errorf("again: %+v %v", r, err)
+		}
+		w.later(10 * time.Minute)
+		if err := w.sim.Fault("get", tosstest.Fault{Action: "500"}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err = w.desk().Reconcile(t.Context()); err != nil || r.Asked != 1 || r.Failed != 1 || len(r.Problems) != 1 {
+			t.Errorf("without an answer: %+v %v", r, err)
 		}
 	})
 }

@@ -34,6 +34,7 @@ type Desk struct {
 	pages    *pageSet
 	creating *brake // of new purchases, by address
 	asking   *brake // of questions on account of hints
+	told     *told  // what /metrics shows of this process
 }
 
 // New checks the configuration and returns all its problems joined. It opens
@@ -58,11 +59,13 @@ func New(cfg Config) (*Desk, error) {
 	mode, _ := keyKind(cfg.SecretKey)
 	mac := hmac.New(sha256.New, []byte(cfg.SecretKey))
 	mac.Write([]byte("hookkeeper checkout session"))
+	told := &told{}
 	return &Desk{
 		Shop: Shop{Applier: cfg.Applier, Viewer: cfg.Viewer, Now: cfg.Now},
-		cfg:  cfg, log: cfg.Logger, mode: mode, key: mac.Sum(nil), texts: texts, pages: pages,
+		cfg:  cfg, log: cfg.Logger, mode: mode, key: mac.Sum(nil), texts: texts, pages: pages, told: told,
 		client: NewClient(ClientConfig{
 			SecretKey: cfg.SecretKey, APIBase: cfg.APIBase, Timeout: cfg.ConfirmTimeout, Transport: transport,
+			Told: func(op, outcome string) { told.calls.add(op, outcome) },
 		}),
 		creating: newBrake(cfg.MaxCheckouts, time.Minute, cfg.Now),
 		asking:   newBrake(cfg.MaxAsks, time.Second, cfg.Now),
@@ -70,7 +73,7 @@ func New(cfg Config) (*Desk, error) {
 }
 
 // Department is everything that the house needs of this one: tables, routes,
-// pages, operations and duties.
+// pages, operations, duties and metrics.
 func (d *Desk) Department() hook.Department {
 	return hook.Department{
 		Name:       "toss",
@@ -78,6 +81,8 @@ func (d *Desk) Department() hook.Department {
 		Routes:     d.Routes(),
 		Pages:      map[string]http.Handler{"/checkout/": d.Pages()},
 		Operations: d.operations(),
+		Alarms:     conditions(),
+		Metrics:    d.metrics(),
 		Duties: []hook.Duty{
 			{Name: "toss-sweep", Every: 5 * time.Second, Run: d.Sweep},
 			{Name: "toss-refunds", Every: 2 * time.Second, Run: d.WorkRefunds},

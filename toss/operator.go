@@ -379,7 +379,7 @@ func (d *Desk) opResolve(r *http.Request) (any, error) {
 			return err
 		}
 		o.Attention = ""
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	})
 	if err != nil {
 		return nil, err

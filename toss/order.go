@@ -40,6 +40,8 @@ type order struct {
 	ExpiresAt, SettledAt  hook.Timestamp
 	PreparedAt            hook.Timestamp
 	Version               int64
+
+	was OrderState // as it is stored
 }
 
 const checkoutColumns = `id, product, buyer, customer_key, lang, return_url, opened_at, created_at`
@@ -73,6 +75,7 @@ func scanOrder(row scanner) (*order, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, hook.ErrNotFound
 	}
+	o.was = o.State
 	return &o, err
 }
 
@@ -113,9 +116,10 @@ func lockOrder(ctx context.Context, tx hook.Tx, id string) (*checkout, *order, e
 	return c, o, err
 }
 
-// save writes what may change of an order. The purchase is locked, so the
-// version is the one that was read: if it is not, the lock was forgotten.
-func (o *order) save(ctx context.Context, tx hook.Tx, now time.Time) error {
+// save writes what may change of an order, and counts the state that it comes to.
+// The purchase is locked, so the version is the one that was read: if it is not,
+// the lock was forgotten. A transaction that fails after this is counted, too.
+func (d *Desk) save(ctx context.Context, tx hook.Tx, o *order, now time.Time) error {
 	n, err := exec(ctx, tx, `UPDATE orders SET state = $3, reason = $4, payment_key = $5, confirm_key = $6, confirm_no = $7,
 		confirm_until = $8, sent = $9, toss_status = $10, method = $11, captured = $12, refunded = $13, secret = $14,
 		account = $15, due_at = $16, attention = $17, asked_at = $18, updated_at = $19, settled_at = $20, prepared_at = $21,
@@ -130,6 +134,10 @@ func (o *order) save(ctx context.Context, tx hook.Tx, now time.Time) error {
 		return errStale
 	}
 	o.Version++
+	if o.State != o.was {
+		d.told.outcomes.add(string(o.State))
+		o.was = o.State
+	}
 	return nil
 }
 

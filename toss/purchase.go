@@ -151,7 +151,7 @@ func (d *Desk) supersede(ctx context.Context, tx hook.Tx, cid, id, reason string
 	}
 	for _, o := range all {
 		o.State, o.Reason = StateSuperseded, supersedeReason(reason)
-		if err := o.save(ctx, tx, now); err != nil {
+		if err := d.save(ctx, tx, o, now); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (d *Desk) prepareLocked(ctx context.Context, tx hook.Tx, c *checkout, o *or
 	}
 	o.State, o.PreparedAt = StatePrepared, at(now)
 	// If we die here nothing is held; afterwards the hold ends by itself.
-	return o.save(ctx, tx, now)
+	return d.save(ctx, tx, o, now)
 }
 
 // sells refuses what the product itself forbids: it is closed, the buyer has a

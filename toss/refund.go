@@ -276,7 +276,7 @@ func (d *Desk) refundLater(ctx context.Context, r *refund, cause error) error {
 		}
 		o.Attention = attentionRefundSlow
 		d.alarm("a refund is not accepted after several attempts; it goes on", o, "refund", r.ID, "error", cause)
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	})
 }
 
@@ -300,7 +300,7 @@ func (d *Desk) refundRefused(ctx context.Context, r *refund, code string) error 
 		}
 		o.Attention = attentionRefundRefused
 		d.alarm("toss refuses a refund: a person decides", o, "refund", r.ID, "purpose", r.Purpose, "code", code)
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	})
 }
 
@@ -366,6 +366,6 @@ func (d *Desk) Refund(ctx context.Context, id string, ask RefundOrder) error {
 		if err != nil {
 			return err
 		}
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	})
 }

@@ -49,7 +49,7 @@ func (d *Desk) settle(a answer) hook.Effect {
 		}
 		// If we die before the commit nothing has happened, and whoever works
 		// the order next asks Toss again and comes here.
-		if err := o.save(ctx, tx, s.now); err != nil {
+		if err := d.save(ctx, tx, o, s.now); err != nil {
 			return err
 		}
 		for _, say := range s.alarms {

@@ -3,6 +3,7 @@ package toss
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -174,7 +175,7 @@ func (d *Desk) expire(seen *order, p *Payment, now time.Time) hook.Effect {
 			return nil
 		}
 		o.State = StateExpired
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	}
 }
 
@@ -218,7 +219,7 @@ func (d *Desk) overdue(seen *order, p *Payment, now time.Time) hook.Effect {
 		if err := release(ctx, tx, o, now); err != nil {
 			return err
 		}
-		return o.save(ctx, tx, now)
+		return d.save(ctx, tx, o, now)
 	}
 }
 
@@ -250,6 +251,8 @@ type Reconciled struct {
 	Asked   int `json:"asked"`
 	Changed int `json:"changed"` // orders whose state or money was not what Toss shows
 	Failed  int `json:"failed"`  // questions without an answer
+
+	Problems []string `json:"problems,omitempty"` // the same in words
 }
 
 // Reconcile asks Toss about every open order that nobody has asked about for a
@@ -297,6 +300,9 @@ func (d *Desk) reconcileBefore(ctx context.Context, asked time.Time) (Reconciled
 		if after.State != o.State || after.Captured != o.Captured || after.Refunded != o.Refunded {
 			report.Changed++
 		}
+	}
+	if report.Failed > 0 {
+		report.Problems = append(report.Problems, fmt.Sprintf("toss has not decided about %d of %d orders", report.Failed, report.Asked))
 	}
 	return report, nil
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -451,6 +452,40 @@ func (w *world) orders(product string) (all []toss.OrderInfo) {
 			return all
 		}
 	}
+}
+
+// metric gives one number of a node's /metrics, by all values of its labels; 0 if
+// it is not there.
+func (w *world) metric(name string, values ...string) float64 {
+	w.Helper()
+	r, err := http.NewRequest("GET", w.nodes[0].admin.URL+"/metrics", nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+operatorToken)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 {
+		w.Fatalf("metrics: %d %s %v", resp.StatusCode, text, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		labels, number, _ := strings.Cut(strings.TrimPrefix(line, name+"{"), "} ")
+		if !strings.HasPrefix(line, name+"{") || strings.Count(labels, "=") != len(values) {
+			continue
+		}
+		fits := true
+		for _, v := range values {
+			fits = fits && strings.Contains(labels, `"`+v+`"`)
+		}
+		if n, err := strconv.ParseFloat(strings.TrimSpace(number), 64); fits && err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // until waits for something that other goroutines bring about.

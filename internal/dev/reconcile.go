@@ -19,6 +19,10 @@ type GapReport struct {
 	Subscriptions int         `json:"subscriptions"`
 	Drifted       int         `json:"drifted"`
 	Problems      []string    `json:"problems,omitempty"`
+
+	// Of a sender that lists no events, such as Toss: open orders instead.
+	Asked   int `json:"asked,omitempty"`
+	Changed int `json:"changed,omitempty"`
 }
 
 // GapMissed is an event that was never delivered and is recorded now.

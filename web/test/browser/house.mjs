@@ -28,7 +28,8 @@ async function freePorts(n) {
   return ports;
 }
 
-async function until(what, ask) {
+/** Asks until the answer is yes, for twenty seconds. */
+export async function until(what, ask) {
   for (let tries = 0; tries < 200; tries++) {
     if (await ask().catch(() => false)) return;
     await new Promise((later) => setTimeout(later, 100));
@@ -36,8 +37,8 @@ async function until(what, ask) {
   throw new Error('gave up waiting for ' + what);
 }
 
-/** Starts everything. `origins` may show the element. */
-export async function build({ origins = [] } = {}) {
+/** Starts everything. `origins` may show the element; a seat is kept for as long as `hold`. */
+export async function build({ origins = [], hold = '10m' } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'hk-browser-'));
   const binary = process.env.HOOKKEEPER_BINARY || join(folder, 'hookkeeper');
   if (!process.env.HOOKKEEPER_BINARY) await run('go', ['build', '-o', binary, './cmd/hookkeeper'], { cwd: root });
@@ -45,7 +46,7 @@ export async function build({ origins = [] } = {}) {
   const url = 'http://127.0.0.1:' + publicPort;
   const operator = 'http://127.0.0.1:' + operatorPort;
   const sim = 'http://127.0.0.1:' + tossPort;
-  const checkout = { public_url: url, shop: '가을 서점', support: 'help@shop.example', origins };
+  const checkout = { public_url: url, shop: '가을 서점', support: 'help@shop.example', origins, hold };
   await writeFile(join(folder, 'hookkeeper.yaml'), JSON.stringify({ checkout }));
   const said = [];
   const start = (args, env = {}) => {

@@ -271,7 +271,7 @@ test('a confirm that Toss refuses is no charge, and the buyer can try again', as
   assert.match(await page.locator('main').textContent(), /청구되지 않았어요/);
 });
 
-test('a virtual account: a deposit later', async () => {
+test('a virtual account: a deposit later, which the bank then takes back', async () => {
   const page = await ready();
   await page.frameLocator('.hk-form iframe >> nth=0').locator('input[value=VIRTUAL_ACCOUNT]').check();
   await page.click('.hk-pay');
@@ -281,7 +281,13 @@ test('a virtual account: a deposit later', async () => {
   const [payment] = await house.control('GET', 'payments');
   assert.equal(payment.status, 'WAITING_FOR_DEPOSIT');
   await house.control('POST', `payments/${payment.paymentKey}/deposit`);
-  await page.waitForFunction(async (url) => /data-hk-result="paid"/.test(await (await fetch(url)).text()), receipt, { timeout: 20000, polling: 500 });
+  const becomes = (want) =>
+    page.waitForFunction(async ([url, text]) => (await (await fetch(url)).text()).includes(text), [receipt, `data-hk-result="${want}"`], { timeout: 20000, polling: 500 });
+  await becomes('paid');
+  await house.control('POST', `payments/${payment.paymentKey}/depositError`);
+  await becomes('processing');
+  await page.goto(receipt);
+  await page.getByText(payment.virtualAccount.accountNumber).waitFor();
 });
 
 test('awaiting a deposit, then paying another way', async () => {
