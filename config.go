@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -43,6 +44,9 @@ type Config struct {
 
 	KeepHints  time.Duration // bodies of finished hints; default 24 h, negative keeps them for ever
 	KeepBodies time.Duration // bodies of finished events; default for ever
+
+	// Alarms say what is watched and who is told.
+	Alarms AlarmConfig
 
 	// MaxBytesInFlight bounds the bodies that are being read or recorded, all
 	// together; default 1/8 of the memory limit (cgroup or GOMEMLIMIT), or of
@@ -128,6 +132,7 @@ func (c *Config) check() error {
 	}
 	c.checkHandlers(add)
 	c.checkDepartments(add)
+	c.checkAlarms(add)
 	for _, d := range []struct {
 		name string
 		v    time.Duration
@@ -149,7 +154,7 @@ func (c *Config) check() error {
 }
 
 func (c *Config) checkDepartments(add func(string, ...any)) {
-	names, duties, pages := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	names, duties, pages, metrics := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, d := range c.Departments {
 		if !sourceName.MatchString(d.Name) || names[d.Name] {
 			add("department %.80q: a name has 1 to 64 of a-z, 0-9, _ and -, and is given once", d.Name)
@@ -166,6 +171,14 @@ func (c *Config) checkDepartments(add func(string, ...any)) {
 			}
 			duties[duty.Name] = true
 		}
+		for _, m := range d.Metrics {
+			if !metricName.MatchString(m.Name) || metrics[m.Name] || m.Help == "" || m.Read == nil ||
+				m.Counter != strings.HasSuffix(m.Name, "_total") {
+				add("department %s: metric %.80q: wants a name of its own such as hookkeeper_orders, a Help and a Read; "+
+					"a counter's name, and no other, ends in _total", d.Name, m.Name)
+			}
+			metrics[m.Name] = true
+		}
 		for prefix, h := range d.Pages {
 			if !pagePrefix.MatchString(prefix) || ownPath(prefix) || pages[prefix] || h == nil {
 				add("department %s: page %.80q: wants a path of its own, such as /checkout/, and a handler", d.Name, prefix)
@@ -174,6 +187,9 @@ func (c *Config) checkDepartments(add func(string, ...any)) {
 		}
 	}
 }
+
+// metricName begins as all names of ours do.
+var metricName = regexp.MustCompile(`^hookkeeper_[a-z][a-z0-9_]*$`)
 
 // pagePrefix is one path segment between slashes.
 var pagePrefix = regexp.MustCompile(`^/[a-z0-9_-]{1,64}/$`)

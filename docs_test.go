@@ -27,6 +27,7 @@ func TestDocuments(t *testing.T) {
 		"Glossary": glossaryDocument, "Example": exampleInReadme, "Commands": commandsInDocuments,
 		"Settings": settingsDocument, "Tables": tablesInDesign, "Routes": routesInReadme,
 		"Tests": testsThatAreNamed, "Links": linksLeadSomewhere, "Changelog": changelogFiles,
+		"Metrics": metricsDocument,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); f(t) })
 	}
@@ -255,6 +256,30 @@ func exported(t *testing.T, folder string, keyword token.Token) []string {
 		}
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return !ast.IsExported(name) })
+}
+
+// metricsDocument: every metric of the house and its departments is in
+// docs/operations.md, and no other.
+func metricsDocument(t *testing.T) {
+	ours := regexp.MustCompile(`^hookkeeper_[a-z_]+[a-z]$`)
+	var want, got []string
+	for _, folder := range []string{".", "toss", "stripe"} {
+		for _, f := range parsed(t, folder) {
+			for _, value := range literals(f) {
+				if ours.MatchString(value) {
+					want = append(want, value)
+				}
+			}
+		}
+	}
+	for _, cells := range table(t, readText(t, "docs/operations.md"), "## Metrics") {
+		got = append(got, codes(cells[0])[0])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(slices.Compact(want), got); diff != "" {
+		t.Errorf("docs/operations.md, the metrics (-code +document):\n%s", diff)
+	}
 }
 
 func glossaryDocument(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/alarm"
 	"github.com/hookkeeper/hookkeeper/internal/dashboard"
 	"github.com/hookkeeper/hookkeeper/internal/ingest"
 	"github.com/hookkeeper/hookkeeper/internal/worker"
@@ -29,6 +30,7 @@ type Keeper struct {
 	pool     *worker.Pool
 	sweeper  *worker.Sweeper
 	duties   *worker.Duties
+	alarms   *alarm.Watch            // nil: the store cannot be watched
 	pages    map[string]http.Handler // of departments, by the prefix of their path
 	operator http.Handler
 	desk     *dashboard.Pages // nil without the role operate
@@ -49,6 +51,10 @@ func New(cfg Config) (*Keeper, error) {
 		return nil, err
 	}
 	k := &Keeper{cfg: cfg, metrics: newMetrics(cfg.Store), started: cfg.Now(), draining: make(chan struct{})}
+	if err := k.watch(); err != nil {
+		return nil, err
+	}
+	cfg = k.cfg // with the handlers that tell of alarms
 	k.neighbours.keeper, _ = cfg.Store.(hook.NodeKeeper)
 	k.pool = worker.New(worker.Config{
 		Queue: k.queue(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
@@ -64,9 +70,10 @@ func New(cfg Config) (*Keeper, error) {
 	k.sweeper = &worker.Sweeper{
 		Keeping: cfg.Store, Every: 5 * time.Second, Ledger: 15 * time.Minute, Logger: cfg.Logger,
 		Rules:   hook.SweepRules{KeepHints: cfg.KeepHints, KeepBodies: cfg.KeepBodies},
-		Balance: k.metrics.balance,
+		Balance: k.balanced,
 	}
 	k.takeIn(cfg.Departments)
+	k.metrics.takeIn(cfg.Departments)
 	k.operator = k.operatorRoutes()
 	if !cfg.has(RoleReceive) {
 		k.door.Drain() // it answers 503: a load balancer has sent this to the wrong node
@@ -88,6 +95,9 @@ func (k *Keeper) takeIn(all []hook.Department) {
 	for _, d := range all {
 		k.duties.All = append(k.duties.All, d.Duties...)
 		maps.Copy(k.pages, d.Pages)
+	}
+	if k.alarms != nil {
+		k.duties.All = append(k.duties.All, k.alarms.Duty())
 	}
 }
 
@@ -209,9 +219,9 @@ func (k *Keeper) operatorRoutes() http.Handler {
 		return mux
 	}
 	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Gate: gate,
-		Logger: k.cfg.Logger, Draining: k.draining, Operations: k.operations()}))
+		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Operations: k.operations()}))
 	k.desk = dashboard.NewPages(dashboard.PagesConfig{Ledger: k.cfg.Store, Sources: infos, Routes: k.cfg.Handlers, Gate: gate,
-		Logger: k.cfg.Logger, Draining: k.draining, Operations: k.operations(), Again: k.door.Again})
+		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Operations: k.operations(), Again: k.door.Again})
 	mux.Handle("/dashboard/", k.desk)
 	mux.Handle("GET /{$}", http.RedirectHandler("dashboard/", http.StatusSeeOther))
 	return mux

@@ -83,23 +83,26 @@ func (m *metrics) balance(off int) {
 	m.balanced.SetToCurrentTime()
 }
 
-// ledgerCollector reads the totals from the store at each scrape.
-type ledgerCollector struct{ ledger hook.Ledger }
+// scrapeWithin bounds what a scrape reads from the store.
+const scrapeWithin = 3 * time.Second
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("hookkeeper_"+name, help, labels, nil)
+	return prometheus.NewDesc(name, help, labels, nil)
 }
+
+// ledgerCollector reads the totals from the store at each scrape.
+type ledgerCollector struct{ ledger hook.Ledger }
 
 // Describe sends nothing: the collector is unchecked, its series depend on what
 // the store holds.
 func (ledgerCollector) Describe(chan<- *prometheus.Desc) {}
 
 func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
 	defer cancel()
 	n, err := c.ledger.Counts(ctx)
 	if err != nil {
-		out <- prometheus.NewInvalidMetric(describe("jobs", "Jobs by state."), err)
+		out <- prometheus.NewInvalidMetric(describe("hookkeeper_jobs", "Jobs by state."), err)
 		return
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
@@ -108,26 +111,65 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
-	jobs := describe("jobs", "Open and dead jobs by state.", "handler", "state")
+	jobs := describe("hookkeeper_jobs", "Open and dead jobs by state.", "handler", "state")
 	for handler, states := range n.Jobs {
 		for state, count := range states {
 			gauge(jobs, float64(count), handler, string(state))
 		}
 	}
-	oldest := describe("oldest_job_seconds", "Age of the oldest open job.", "handler")
+	oldest := describe("hookkeeper_oldest_job_seconds", "Age of the oldest open job.", "handler")
 	for handler, at := range n.OldestJob {
 		gauge(oldest, n.StoreTime.Sub(at).Seconds(), handler)
 	}
-	last := describe("source_last_event_timestamp_seconds", "When the newest event of a source was received.", "source")
+	last := describe("hookkeeper_source_last_event_timestamp_seconds", "When the newest event of a source was received.", "source")
 	for source, at := range n.LastEvent {
 		gauge(last, float64(at.UnixMicro())/1e6, source)
 	}
-	taken := describe("leases_taken_over_total", "Lapsed leases claimed again, since the start.", "handler")
+	taken := describe("hookkeeper_leases_taken_over_total", "Lapsed leases claimed again, since the start.", "handler")
 	for handler, count := range n.TakenOver {
 		counter(taken, float64(count), handler)
 	}
-	stale := describe("stale_finishes_total", "Ends refused because another attempt owns the job, since the start.", "handler")
+	stale := describe("hookkeeper_stale_finishes_total", "Ends refused because another attempt owns the job, since the start.", "handler")
 	for handler, count := range n.Stale {
 		counter(stale, float64(count), handler)
+	}
+}
+
+// takeIn adds what departments count. Their names have been checked.
+func (m *metrics) takeIn(all []hook.Department) {
+	for _, d := range all {
+		for _, family := range d.Metrics {
+			m.registry.MustRegister(departmentCollector{family})
+		}
+	}
+}
+
+// departmentCollector reads one family of a department at each scrape.
+type departmentCollector struct{ family hook.Metric }
+
+// Describe sends nothing: which series there are shows when they are read.
+func (departmentCollector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads the family. What cannot be read, or is not as it was announced,
+// is left out and keeps nothing else from the scrape.
+func (c departmentCollector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
+	defer cancel()
+	desc := describe(c.family.Name, c.family.Help, c.family.Labels...)
+	kind := prometheus.GaugeValue
+	if c.family.Counter {
+		kind = prometheus.CounterValue
+	}
+	samples, err := c.family.Read(ctx)
+	if err != nil {
+		out <- prometheus.NewInvalidMetric(desc, err)
+		return
+	}
+	for _, s := range samples {
+		one, err := prometheus.NewConstMetric(desc, kind, s.Value, s.Labels...)
+		if err != nil {
+			one = prometheus.NewInvalidMetric(desc, err)
+		}
+		out <- one
 	}
 }

@@ -18,6 +18,8 @@ type Department struct {
 	Pages      map[string]http.Handler // on the public listener, by path prefix such as /checkout/
 	Operations []Operation             // of the operators' API
 	Duties     []Duty
+	Alarms     []Condition // what must not last
+	Metrics    []Metric    // under /metrics, beside the house's own
 }
 
 // Tables are a department's tables as steps of SQL. An engine runs each step
@@ -80,6 +82,25 @@ type Duty struct {
 	Name  string // 1 to 64 of a-z, 0-9, _ and -
 	Every time.Duration
 	Run   func(ctx context.Context) error
+}
+
+// Metric is a family of numbers that a department shows under /metrics.
+type Metric struct {
+	Name    string   // hookkeeper_ and more of a-z, 0-9 and _, once in the house; a counter's ends in _total
+	Help    string   // what the numbers are, in a sentence
+	Labels  []string // names of the labels; their values come from code, never from strangers
+	Counter bool     // it only grows while the process lives; otherwise it goes up and down
+
+	// Read gives the present numbers, one for each set of label values. It is
+	// called at every scrape, by several goroutines at once, and ends when ctx
+	// does. After an error the family is missing from that scrape.
+	Read func(ctx context.Context) ([]Sample, error)
+}
+
+// Sample is one number of a Metric.
+type Sample struct {
+	Labels []string // as many values as the Metric has names, in their order
+	Value  float64
 }
 
 // TurnKeeper is an optional role of a store: it gives the nodes turns at duties.

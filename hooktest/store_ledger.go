@@ -12,9 +12,11 @@ func ledger() map[string]func(*bench) {
 	return map[string]func(*bench){
 		"EventStateIsTheWorstOfItsJobs": worstState,
 		"FiltersSelect":                 filters,
+		"SearchesFindWhatAWalkWould":    searches,
 		"PagesCoverEverythingOnce":      pages,
 		"BadFiltersAreRefused":          badFilters,
 		"CountsAddUp":                   counts,
+		"AnHourBeginsWithADuplicate":    hourOfDuplicates,
 		"AttemptsKeepTheirCause":        attemptsCause,
 	}
 }

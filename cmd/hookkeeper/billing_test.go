@@ -18,11 +18,16 @@ const billingToken = "token-0123456789abcdef"
 // ask gets an operation of the API as JSON.
 func ask(t *testing.T, url string, into any) int {
 	t.Helper()
+	return askAs(t, billingToken, url, into)
+}
+
+func askAs(t *testing.T, token, url string, into any) int {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+billingToken)
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type config struct {
 	Forward        map[string]*forwardConfig
 	Billing        billingConfig
 	Checkout       checkoutConfig
+	Alarms         alarmsConfig
 	KeepHints      time.Duration
 	KeepBodies     time.Duration
 
@@ -73,7 +74,7 @@ func defaults() *config {
 		Database: defaultDatabase, Listen: defaultListen, OperatorListen: defaultOperatorListen,
 		LogFormat: "text", LogLevel: "info",
 		Sources: map[string]*sourceConfig{}, Handlers: map[string][]string{}, Forward: map[string]*forwardConfig{},
-		Billing: defaultBilling(),
+		Billing: defaultBilling(), Alarms: defaultAlarms(),
 		Work: workConfig{
 			Lease: 30 * time.Second, Limit: time.Minute, Attempts: 12, // slots: the worker's
 			BackoffBase: 10 * time.Second, BackoffMax: 12 * time.Hour, Waiting: 72 * time.Hour,

@@ -123,6 +123,7 @@ func (r *reader) top() keys {
 			})
 		},
 		"billing": r.billing,
+		"alarms":  r.alarms,
 		"forward": func(n ast.Node) {
 			r.each(n, "forward", r.forward)
 		},

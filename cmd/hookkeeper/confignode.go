@@ -184,7 +184,7 @@ func (r *reader) size(where string, into *int64) func(ast.Node) {
 }
 
 func parseSize(s string) (int64, error) {
-	for unit, shift := range map[string]uint{"KiB": 10, "MiB": 20} {
+	for unit, shift := range map[string]uint{"KiB": 10, "MiB": 20, "GiB": 30} {
 		if digits, ok := strings.CutSuffix(s, unit); ok {
 			n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 20)
 			return int64(n) << shift, err

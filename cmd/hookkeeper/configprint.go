@@ -44,6 +44,7 @@ func printConfig(w io.Writer, c *config) error {
 		yaml.MapItem{Key: "forward", Value: forwards},
 		yaml.MapItem{Key: "checkout", Value: c.Checkout.printed()},
 		yaml.MapItem{Key: "billing", Value: c.Billing.printed()},
+		yaml.MapItem{Key: "alarms", Value: c.Alarms.printed()},
 		yaml.MapItem{Key: "work", Value: c.Work.printed()},
 		yaml.MapItem{Key: "retention", Value: yaml.MapSlice{
 			{Key: "hints", Value: c.KeepHints.String()}, {Key: "bodies", Value: c.KeepBodies.String()},

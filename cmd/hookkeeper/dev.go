@@ -17,6 +17,7 @@ type devCmd struct {
 	Listen         string `help:"Address for senders; a free port if the default is taken." standard:"127.0.0.1:8080" placeholder:"ADDR"`
 	OperatorListen string `help:"Address for operators; a free port if the default is taken." standard:"127.0.0.1:8081" placeholder:"ADDR"`
 	SandboxListen  string `help:"Address of the Toss sandbox; a free port if the default is taken." standard:"127.0.0.1:7070" placeholder:"ADDR"`
+	StripeListen   string `help:"Address of Stripe's double; a free port if the default is taken." standard:"127.0.0.1:7071" placeholder:"ADDR"`
 	LogFormat      string `help:"How the log is written." enum:"text,json" default:"text" placeholder:"FORMAT"`
 	LogLevel       string `help:"What the log leaves out." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
 	Quiet          bool   `help:"Send no sample events."`
@@ -40,17 +41,18 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 	}
 	defer doors.close()
 	sandbox := devListen(&p, "sandbox-listen", cmd.SandboxListen, "127.0.0.1:7070")
+	double := devListen(&p, "stripe-listen", cmd.StripeListen, "127.0.0.1:7071")
+	defer closeAll(sandbox, double)
 	if len(p) > 0 {
 		return errors.Join(p...)
 	}
-	defer sandbox.Close()
 	folder, err := prepareDevFolder(cmd.Dir)
 	if err != nil {
 		return fmt.Errorf("dev folder %s: %w", cmd.Dir, err)
 	}
 	folder.values["HOOKKEEPER_URL"] = "http://" + addressOf(doors.public)
 	folder.values["HOOKKEEPER_OPERATOR"] = "http://" + addressOf(doors.operator)
-	shop := openShop(sandbox, folder)
+	shop, billing := openShop(sandbox, folder), openStripe(double, folder)
 	c := folder.config()
 	c.Checkout.PublicURL = folder.values["HOOKKEEPER_URL"]
 	c.LogFormat, c.LogLevel = cmd.LogFormat, cmd.LogLevel
@@ -64,7 +66,7 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, plans: plans, doors: doors, log: log}
+	n := node{config: c, sources: sources, plans: billing.attend(plans, log), doors: doors, log: log}
 	return n.run(ctx, func(ctx context.Context) {
 		// Written only now: a second dev in this folder has been refused, and
 		// other commands find the addresses of the one that runs.
@@ -72,10 +74,11 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 			log.Error("dev folder", "error", err.Error())
 		}
 		go shop.serve(ctx, log)
+		go billing.serve(ctx, log)
 		if err := shop.stock(ctx, folder); err != nil && ctx.Err() == nil {
 			log.Error("sample product", "error", err.Error())
 		}
-		a.welcome(folder, c, shop.lines(folder), n.loginLink())
+		a.welcome(folder, c, shop.lines(folder)+billing.lines(), billing.story(folder, dirFlag(folder)), n.loginLink())
 		if !cmd.Quiet {
 			sendSamples(ctx, a, folder, c)
 		}
@@ -108,18 +111,15 @@ func devListen(p *problems, flag, wish, standard string) net.Listener {
 }
 
 // welcome prints every address and a ready line for each source.
-func (a *app) welcome(f *devFolder, c *config, shop, login string) {
+func (a *app) welcome(f *devFolder, c *config, doubles, story, login string) {
 	public, operator := f.values["HOOKKEEPER_URL"], f.values["HOOKKEEPER_OPERATOR"]
 	secrets := filepath.Join(f.path, devEnvFile)
-	flag := ""
-	if f.path != ".hookkeeper" {
-		flag = " --dir " + shellQuote(f.path)
-	}
+	flag := dirFlag(f)
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nhookkeeper dev\n\n")
 	fmt.Fprintf(&b, "  receives   %s/hooks/{source}\n", public)
 	fmt.Fprintf(&b, "  dashboard  %s%s  (logs in once)\n", operator, login)
-	b.WriteString(shop)
+	b.WriteString(doubles)
 	fmt.Fprintf(&b, "  operators  %s/api/v1/events  (token in %s)\n", operator, secrets)
 	fmt.Fprintf(&b, "  metrics    %s/metrics\n", operator)
 	fmt.Fprintf(&b, "  database   %s\n", sqlitePath(c.Database))
@@ -133,9 +133,27 @@ func (a *app) welcome(f *devFolder, c *config, shop, login string) {
 	for _, sample := range devSamples[1:] {
 		fmt.Fprintf(&b, "  %s\n\n", curlLine(public, sample[0]))
 	}
+	b.WriteString(story)
 	fmt.Fprintf(&b, "Look, and see an event whole:\n\n  hookkeeper events list%s\n", flag)
 	fmt.Fprintf(&b, "  curl -s -H \"Authorization: Bearer $%s\" %s/api/v1/events\n\n", envToken, operator)
 	_, _ = a.stdout.Write([]byte(b.String())) // a.stdout remembers a failure
+}
+
+// dirFlag leads other commands to the folder.
+func dirFlag(f *devFolder) string {
+	if f.path == ".hookkeeper" {
+		return ""
+	}
+	return " --dir " + shellQuote(f.path)
+}
+
+// closeAll closes the listeners that were opened.
+func closeAll(all ...net.Listener) {
+	for _, l := range all {
+		if l != nil {
+			_ = l.Close() // whoever served it has closed it already
+		}
+	}
 }
 
 // curlLine signs with openssl, as the sender would. Toss never signs its payment
@@ -145,7 +163,7 @@ func curlLine(public, source string) string {
 	const hexMAC = `openssl dgst -sha256 -hmac "$%s" -r | cut -d' ' -f1`
 	switch source {
 	case "stripe":
-		return `T=$(date +%s); B='{"id":"evt_try1","object":"event","type":"invoice.paid"}'; ` + endpoint +
+		return `T=$(date +%s); B='{"id":"evt_try1","object":"event","type":"try"}'; ` + endpoint +
 			` -d "$B" -H "Stripe-Signature: t=$T,v1=$(printf %s "$T.$B" | ` + fmt.Sprintf(hexMAC, envStripeSecret) + `)"`
 	case "github":
 		return `B='{"zen":"try","hook_id":1}'; ` + endpoint + ` -d "$B" -H 'X-GitHub-Event: ping' -H 'X-GitHub-Delivery: try1'` +

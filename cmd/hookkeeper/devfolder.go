@@ -93,6 +93,7 @@ func (f *devFolder) config() *config {
 func devSecrets() map[string]func() string {
 	return map[string]func() string{
 		envStripeSecret:   func() string { return "whsec_" + randomToken(24) },
+		envStripeKey:      func() string { return "sk_test_" + randomToken(16) },
 		envGitHubSecret:   func() string { return randomToken(24) },
 		envTossKey:        func() string { return "test_gsk_" + randomToken(16) },
 		envTossClient:     func() string { return "test_gck_" + randomToken(16) },
@@ -135,7 +136,7 @@ func (f *devFolder) write() error {
 	var b bytes.Buffer
 	b.WriteString("# Made by hookkeeper dev. For trying things out, not for production.\n")
 	for _, name := range []string{
-		envStripeSecret, envGitHubSecret, envTossKey, envTossClient, envTossSecurity, envStandardSecret,
+		envStripeSecret, envStripeKey, envGitHubSecret, envTossKey, envTossClient, envTossSecurity, envStandardSecret,
 		envToken, "HOOKKEEPER_URL", "HOOKKEEPER_OPERATOR",
 	} {
 		if v := f.values[name]; v != "" {

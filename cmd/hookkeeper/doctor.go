@@ -53,6 +53,7 @@ func (cmd *doctorCmd) Run(ctx context.Context, a *app) error {
 	checkModes(c, &f)
 	checkListeners(ctx, c, &f)
 	checkSenders(ctx, c, &f)
+	checkBilling(ctx, c, a.env, &f)
 	if err := f.print(a, cmd.JSON); err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func TestDoctorFindsNothingWrong(t *testing.T) {
 		"configuration": healthOK, "database": healthOK, "database folder": healthOK, "secrets stripe": healthOK,
 		"mode stripe": healthOK, "operator token": healthOK, "public listener": healthOK, "operator listener": healthOK,
 		"sender API stripe": healthSkipped, "clock": healthSkipped,
+		"API key stripe": healthOK, "billing": healthSkipped,
 	} {
 		if found[check].State != want {
 			t.Errorf("%s is %q (%s), want %s", check, found[check].State, found[check].Found, want)
@@ -94,6 +95,11 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 		{"toss without a security key", map[string]string{"TOSS_SECRET_KEY": "test_sk_0123456789"}, "secrets toss", healthWarning,
 			"payout.changed and seller.changed are 401 bad_config"},
 		{"unknown mode", map[string]string{"STRIPE_SECRET_KEY": ""}, "mode stripe", healthWarning, "set live"},
+		{"stripe key alone", map[string]string{"STRIPE_WEBHOOK_SECRET": ""}, "secrets stripe", healthFailed, "set STRIPE_WEBHOOK_SECRET"},
+		{"publishable key", map[string]string{"STRIPE_SECRET_KEY": "pk_test_0123456789"}, "API key stripe", healthFailed, "publishable"},
+		{"signing secret for a key", map[string]string{"STRIPE_SECRET_KEY": "whsec_0123456789abcdef"}, "API key stripe", healthFailed, "signing secret"},
+		{"key of Toss", map[string]string{"STRIPE_SECRET_KEY": "test_sk_0123456789"}, "API key stripe", healthWarning, "no known kind"},
+		{"billing without a key", map[string]string{"STRIPE_SECRET_KEY": "", "HOOKKEEPER_BILLING": "on"}, "API key stripe", healthWarning, "stays unknown"},
 		{"no token", map[string]string{"HOOKKEEPER_OPERATOR_TOKEN": ""}, "operator token", healthWarning, "tokens add"},
 		{"short token", map[string]string{"HOOKKEEPER_OPERATOR_TOKEN": "short-token"}, "operator token", healthFailed, "16"},
 		{"no folder", map[string]string{"HOOKKEEPER_DATABASE": "sqlite:none/hk.db"}, "database folder", healthFailed, "create it"},

@@ -43,7 +43,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		lines := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), "\n")
-		if len(lines) == want && all(lines, `"state":"`+args[1]+`"`) {
+		if len(lines) == want && all(lines, `"state":"`+args[1]+`","jobs":`) {
 			return
 		}
 	}

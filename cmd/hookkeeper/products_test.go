@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/hookkeeper/hookkeeper/toss"
+	"github.com/hookkeeper/hookkeeper/tosstest"
 )
 
 func TestProductsInADatabase(t *testing.T) {
@@ -40,6 +43,51 @@ func TestProductsInADatabase(t *testing.T) {
 		if got.code != c.code || !strings.Contains(got.stdout+got.stderr, c.want) {
 			t.Errorf("products %v: %d %s%s", c.args, got.code, got.stdout, got.stderr)
 		}
+	}
+}
+
+// TestReconcileOfTheCheckout: what was given back at Toss, and nobody told, is
+// found by the operator's command.
+func TestReconcileOfTheCheckout(t *testing.T) {
+	sim := tosstest.New(tosstest.Options{})
+	api := httptest.NewServer(sim)
+	t.Cleanup(func() { sim.Close(); api.Close() })
+	const token = "token-0123456789abcdef"
+	env := map[string]string{"TOSS_SECRET_KEY": "test_gsk_0123456789abcdef", "TOSS_CLIENT_KEY": "test_gck_0123456789abcdef",
+		"TOSS_API_BASE": api.URL, "TOSS_SDK_URL": api.URL + "/v2/standard", "HOOKKEEPER_OPERATOR_TOKEN": token}
+	t.Chdir(t.TempDir())
+	s := serve(t, env)
+	at := []string{"--operator", s.operator, "--token", token}
+	if got := call(t, env, append([]string{"products", "add", "meetup", "--name", "x", "--price", "15000"}, at...)...); got.code != 0 {
+		t.Fatalf("products add: %+v", got)
+	}
+	resp, err := http.Get(s.public + "/checkout/p/meetup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	page := resp.Request.URL
+	var boot struct{ Order struct{ OrderID string } }
+	askAs(t, token, page.String()+"/boot", &boot)
+	key, back, err := sim.Pay(tosstest.Order{OrderID: boot.Order.OrderID, OrderName: "x", Amount: tosstest.Amount{Value: 15000},
+		CustomerKey: "ANONYMOUS", SuccessURL: page.String() + "/success", FailURL: page.String() + "/fail"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err = http.Get(back); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if _, err := sim.Refund(key, 0, "by hand"); err != nil {
+		t.Fatal(err)
+	}
+	if got := call(t, env, append([]string{"reconcile", "toss", "--all"}, at...)...); got.code != 0 ||
+		got.stdout != "1 orders asked about, 1 put right\n" {
+		t.Errorf("reconcile: %+v", got)
+	}
+	if got := call(t, env, append([]string{"reconcile", "toss", "--all"}, at...)...); got.code != 0 ||
+		got.stdout != "0 orders asked about, 0 put right\n" {
+		t.Errorf("nothing is open: %+v", got)
 	}
 }
 

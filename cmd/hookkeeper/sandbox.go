@@ -57,8 +57,14 @@ func (cmd *sandboxTossCmd) Run(ctx context.Context, a *app) error {
 }
 
 // playToss serves a simulator until ctx ends.
-func playToss(ctx context.Context, sim *tosstest.Sim, door net.Listener) (err error) {
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+func playToss(ctx context.Context, sim *tosstest.Sim, door net.Listener) error {
+	return playDouble(ctx, sim, door, sim.Close)
+}
+
+// playDouble serves what plays another company until ctx ends, then lets go of
+// what hangs.
+func playDouble(ctx context.Context, double http.Handler, door net.Listener, letGo func()) (err error) {
+	server := &http.Server{Handler: double, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	failed := make(chan error, 1)
 	go func() { failed <- served(server.Serve(door)) }()
@@ -66,7 +72,7 @@ func playToss(ctx context.Context, sim *tosstest.Sim, door net.Listener) (err er
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	sim.Close() // first: the server would wait for what hangs
+	letGo() // first: the server would wait for what hangs
 	end, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	if server.Shutdown(end) != nil {

@@ -35,6 +35,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	sources := c.build(&p)
 	forwards := c.forwards(&p)
 	plans := c.departments(&p)
+	alarms := c.alarmConfig(&p)
 	if cmd.PrintConfig {
 		if len(p) > 0 {
 			return errors.Join(p...)
@@ -58,7 +59,7 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, forwards: forwards, plans: plans, roles: roles, doors: doors, log: log, wait: lockWait}
+	n := node{config: c, sources: sources, forwards: forwards, plans: plans, alarms: alarms, roles: roles, doors: doors, log: log, wait: lockWait}
 	return n.run(ctx, func(context.Context) {})
 }
 
@@ -145,6 +146,7 @@ type node struct {
 	sources  []hook.Source
 	forwards []hook.Route
 	plans    []departmentPlan
+	alarms   hookkeeper.AlarmConfig
 	roles    []hookkeeper.NodeRole // none: all
 	doors    *listeners
 	log      *slog.Logger
@@ -231,9 +233,9 @@ func (n *node) keeperConfig(store hook.Store, memory int64) hookkeeper.Config {
 		Lease:    c.Work.Lease, Limit: c.Work.Limit, BackoffBase: c.Work.BackoffBase,
 		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,
 		Slots: c.Work.Slots, Attempts: c.Work.Attempts,
-		KeepHints: c.KeepHints, KeepBodies: c.KeepBodies,
+		KeepHints: c.KeepHints, KeepBodies: c.KeepBodies, Alarms: n.alarms,
 		Grace: stopGrace, MaxBytesInFlight: memory / 8,
-		OpenMetrics: isLoopback(n.doors.operator.Addr().String()), Node: nodeName(),
+		OpenMetrics: n.doors != nil && isLoopback(n.doors.operator.Addr().String()), Node: nodeName(),
 	}
 	if !n.bare {
 		k.Handlers = append(k.Handlers, testRoutes(store)...)
