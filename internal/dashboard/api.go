@@ -35,6 +35,8 @@ type APIConfig struct {
 	// Draining is closed when hookkeeper shuts down: answers that wait for
 	// something then end. Nil means never.
 	Draining <-chan struct{}
+	// Alarms gives alarms; nil: there are none.
+	Alarms hook.AlarmBook
 	// Operations are what departments add, each of which CheckOperation passes.
 	Operations []hook.Operation
 }
@@ -94,7 +96,8 @@ type api struct {
 	mux     *http.ServeMux
 	doc     []byte // openapi.json
 
-	feeder   hook.Feeder // nil if the ledger is none
+	alarms   hook.AlarmBook // nil: there are none
+	feeder   hook.Feeder    // nil if the ledger is none
 	waiting  chan struct{}
 	draining <-chan struct{}
 }
@@ -109,6 +112,7 @@ func API(c APIConfig) http.Handler {
 		ledger: c.Ledger, sources: c.Sources, gate: c.Gate, log: c.Logger, mux: http.NewServeMux(),
 	}
 	a.feeder, _ = c.Ledger.(hook.Feeder)
+	a.alarms = c.Alarms
 	a.waiting, a.draining = make(chan struct{}, maxFeedsAwait), c.Draining
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

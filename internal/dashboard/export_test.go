@@ -35,7 +35,7 @@ func Bodies() map[string]reflect.Type {
 		"AuditEntry": reflect.TypeFor[hook.AuditEntry](), "AuditReport": reflect.TypeFor[hook.AuditReport](),
 		"PlannedJob": reflect.TypeFor[hook.PlannedJob](), "ReplayOrder": reflect.TypeFor[replayOrder](),
 		"DiscardOrder": reflect.TypeFor[discardOrder](), "AdvanceOrder": reflect.TypeFor[advanceOrder](),
-		"TokenOrder": reflect.TypeFor[tokenOrder](),
+		"TokenOrder": reflect.TypeFor[tokenOrder](), "Alarm": reflect.TypeFor[hook.Alarm](),
 	}
 }
 

@@ -185,6 +185,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"GET", "/api/v1/sources", "/api/v1/sources", ""},
 		{"GET", "/api/v1/rejections", "/api/v1/rejections", ""},
 		{"GET", "/api/v1/nodes", "/api/v1/nodes", ""},
+		{"GET", "/api/v1/alarms?limit=3", "/api/v1/alarms", ""},
 		{"GET", "/api/v1/audit", "/api/v1/audit", ""},
 		{"GET", "/api/v1/audit/verify", "/api/v1/audit/verify", ""},
 		{"GET", "/api/v1/counts", "/api/v1/counts", ""},

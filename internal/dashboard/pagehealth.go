@@ -95,29 +95,38 @@ func (p *Pages) overview(w http.ResponseWriter, r *http.Request, v *view) error 
 	if page.Sources, err = p.sourceRows(ctx, v, counts, traffic); err != nil {
 		page.Partial = true
 	}
-	page.Concerns = concernsOf(v, &page, counts, traffic)
+	raised, err := p.raised(ctx, v)
+	if err != nil {
+		page.Partial = true
+	}
+	page.Concerns = concernsOf(v, &page, counts, traffic, raised)
 	return p.render(w, v, http.StatusOK, "overview", page)
 }
 
 // concernsOf looks over everything and names what is not as usual, gravest first.
-func concernsOf(v *view, page *overviewPage, counts hook.Counts, traffic *hook.Traffic) []concern {
+// What an alarm says already is not said twice; which source is silent is the
+// alarms' to know, where there are any.
+func concernsOf(v *view, page *overviewPage, counts hook.Counts, traffic *hook.Traffic, raised *raisedAlarms) []concern {
 	var all []concern
+	for _, a := range raised.all {
+		all = append(all, concern{a.Grave, a.What, a.Page})
+	}
 	add := func(grave bool, link, key string, fill ...any) {
 		all = append(all, concern{grave, v.T(key, fill...), link})
 	}
-	if page.Dead > 0 {
+	if page.Dead > 0 && !raised.any("dead_letters") {
 		add(true, "dead", "concern.dead", page.Dead)
 	}
 	for _, name := range sortedKeys(counts.OldestJob) {
-		if age := counts.StoreTime.Sub(counts.OldestJob[name]); age > oldJob {
+		if age := counts.StoreTime.Sub(counts.OldestJob[name]); age > oldJob && !raised.has("oldest_job", name) {
 			add(false, "jobs?handler="+urlEscape(name), "concern.old", name, v.Span(age))
 		}
 	}
 	for _, s := range page.Sources {
-		if s.Silent {
+		if s.Silent && !raised.known {
 			add(false, "sources", "concern.silent", s.Name, v.Span(v.Now.Sub(s.Last)), v.Span(s.Gap))
 		}
-		if s.Refused >= burst {
+		if s.Refused >= burst && !raised.has("bad_signatures", s.Name) {
 			add(true, "rejected?source="+urlEscape(s.Name), "concern.refused", s.Name, s.Refused)
 		}
 		for _, warning := range s.Warnings {
@@ -142,6 +151,10 @@ func graveFirst(c concern) int {
 
 // sourceRows gathers what is known of every source.
 func (p *Pages) sourceRows(ctx context.Context, v *view, counts hook.Counts, traffic *hook.Traffic) ([]sourceRow, error) {
+	raised, err := p.raised(ctx, v)
+	if err != nil {
+		return nil, err
+	}
 	notes, err := p.ledger.Rejections(ctx, "", recentNotes)
 	refused := map[string]int{}
 	for _, n := range notes {
@@ -164,6 +177,9 @@ func (p *Pages) sourceRows(ctx context.Context, v *view, counts hook.Counts, tra
 		}
 		since := v.Now.Sub(row.Last)
 		row.Silent = row.Gap > 0 && since > silentLeast && since > silentTimes*row.Gap
+		if raised.known { // they know its habit better
+			row.Silent = raised.has("source_silent", s.Name)
+		}
 		rows = append(rows, row)
 	}
 	return rows, err

@@ -27,6 +27,8 @@ type PagesConfig struct {
 	Gate    *Gate
 	Logger  *slog.Logger
 	Now     func() time.Time
+	// Alarms gives alarms; nil: there are none.
+	Alarms hook.AlarmBook
 	// Draining is closed when hookkeeper shuts down; live tails then end.
 	Draining <-chan struct{}
 	// Operations are those of departments; the pages show the lists among them.
@@ -47,6 +49,7 @@ type Pages struct {
 	pauser   hook.Pauser     // likewise
 	bulk     hook.BulkKeeper // likewise
 	nodes    hook.NodeKeeper // likewise
+	alarms   hook.AlarmBook  // likewise
 	sessions hook.SessionKeeper
 	gate     *Gate
 	sources  []SourceInfo
@@ -96,6 +99,7 @@ func NewPages(c PagesConfig) *Pages {
 	p.pauser, _ = c.Ledger.(hook.Pauser)
 	p.bulk, _ = c.Ledger.(hook.BulkKeeper)
 	p.nodes, _ = c.Ledger.(hook.NodeKeeper)
+	p.alarms = c.Alarms
 	var ok bool
 	if p.sessions, ok = c.Ledger.(hook.SessionKeeper); !ok {
 		p.sessions = newSessionBook(p.now)
@@ -128,6 +132,7 @@ func pageRoutes() []sheet {
 		{"POST /dashboard/login", "", "", (*Pages).login},
 		{"POST /dashboard/logout", "", "", (*Pages).logout},
 		{"GET /dashboard/{$}", v, "overview", (*Pages).overview},
+		{"GET /dashboard/alarms", v, "alarms", (*Pages).listAlarms},
 		{"GET /dashboard/search", v, "events", (*Pages).search},
 		{"GET /dashboard/events", v, "events", (*Pages).events},
 		{"GET /dashboard/events/tail", v, "events", (*Pages).tail},

@@ -31,6 +31,7 @@ func routes() []route {
 		{"GET /api/v1/sources", hook.RoleViewer, nil, (*api).listSources},
 		{"GET /api/v1/rejections", hook.RoleViewer, []string{"source", "limit"}, (*api).listRejections},
 		{"GET /api/v1/nodes", hook.RoleViewer, nil, (*api).listNodes},
+		{"GET /api/v1/alarms", hook.RoleViewer, []string{"limit"}, (*api).listAlarms},
 		{"GET /api/v1/counts", hook.RoleViewer, nil, (*api).counts},
 		{"GET /api/v1/history", hook.RoleViewer, nil, (*api).history},
 		{"GET /api/v1/export", hook.RoleViewer, filter, (*api).export},

@@ -35,31 +35,15 @@ func (c *Core) candidates(ctx context.Context, tx Tx, o *hook.BulkOrder, mark in
 	if o.OnlyDead {
 		return c.deadCandidates(ctx, tx, o, mark, limit)
 	}
-	f := o.Filter
-	f.Cursor, f.Limit = "", 0
-	where, args, err := c.where(f)
+	seqs, err := c.found(ctx, tx, o.Filter, mark, limit)
 	if err != nil {
 		return nil, 0, false, err
 	}
-	if where == "" {
-		where = " WHERE TRUE"
-	}
-	args = append(args, mark, limit)
-	n := strconv.Itoa(len(args) - 1)
-	rows, err := tx.QueryContext(ctx, `SELECT k.seq FROM event_keys k JOIN events e ON e.seq = k.seq`+where+
-		` AND k.seq < $`+n+` ORDER BY k.seq DESC LIMIT $`+strconv.Itoa(len(args)), args...)
-	if err != nil {
-		return nil, 0, false, fmt.Errorf("choose events: %w", err)
-	}
-	defer rows.Close()
 	passed = mark
-	for rows.Next() {
-		if err := rows.Scan(&passed); err != nil {
-			return nil, 0, false, fmt.Errorf("choose events: %w", err)
-		}
+	for _, passed = range seqs {
 		list = append(list, candidate{passed, o.Handlers, passed})
 	}
-	return list, passed, len(list) < limit, rows.Err()
+	return list, passed, len(list) < limit, nil
 }
 
 // deadCandidates goes through dead jobs by their numbers. What is not wanted

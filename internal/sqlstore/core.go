@@ -54,10 +54,11 @@ type Core struct {
 	dbID  [5]byte
 
 	// owned by the engine's writer
-	numbers  sequence // claim, end and making of jobs, in commit order
-	lastSeq  int64
-	lastHour int64
-	aged     int64 // jobs up to this id count as backlog already
+	numbers    sequence // claim, end and making of jobs, in commit order
+	lastSeq    int64
+	lastHour   int64
+	markedHour int64 // by the transaction that is open; 0: none
+	aged       int64 // jobs up to this id count as backlog already
 
 	mu        sync.Mutex
 	stale     map[string]int64     // guarded by mu

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -18,7 +17,7 @@ const MaxPage = 1000
 
 // Events gives one page of the log, newest first; see hook.Ledger.
 func (c *Core) Events(ctx context.Context, tx Tx, f hook.Filter) ([]*hook.EventInfo, string, error) {
-	where, args, err := c.where(f)
+	below, err := readMark("s1:", f.Cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -27,36 +26,56 @@ func (c *Core) Events(ctx context.Context, tx Tx, f hook.Filter) ([]*hook.EventI
 		limit = 100
 	}
 	limit = min(limit, MaxPage)
-	args = append(args, limit+1)
-	page, seqs, err := c.infos(ctx, tx, where+` ORDER BY k.seq DESC LIMIT $`+strconv.Itoa(len(args)), args...)
-	if err != nil {
+	list, err := c.found(ctx, tx, f, below, limit+1)
+	if err != nil || len(list) == 0 {
 		return nil, "", err
 	}
 	next := ""
-	if len(page) > limit {
-		page, seqs = page[:limit], seqs[:limit]
-		next = base64.RawURLEncoding.EncodeToString([]byte("s1:" + strconv.FormatInt(seqs[limit-1], 10)))
+	if len(list) > limit {
+		list = list[:limit]
+		next = writeMark("s1:", list[limit-1])
+	}
+	cond, args := c.in(list)
+	page, seqs, err := c.infos(ctx, tx, ` WHERE k.seq `+cond+` ORDER BY k.seq DESC`, args...)
+	if err != nil {
+		return nil, "", err
 	}
 	return page, next, c.addJobs(ctx, tx, page, seqs)
 }
 
+// where writes a filter for a statement that goes by the numbers of events.
 func (c *Core) where(f hook.Filter) (string, []any, error) {
+	parts, args, err := c.conditions(f, byNumber, 0)
+	if err != nil || len(parts) == 0 {
+		return "", nil, err
+	}
+	return " WHERE " + strings.Join(parts, " AND "), args, nil
+}
+
+// conditions writes a filter, for a statement that has so many arguments already
+// and goes by one of the conditions. The others must not tempt the database to
+// another index, after which it would have to sort.
+func (c *Core) conditions(f hook.Filter, way by, before int) ([]string, []any, error) {
 	var parts []string
 	var args []any
 	add := func(cond string, arg any) {
 		args = append(args, arg)
-		parts = append(parts, strings.ReplaceAll(cond, "?", "$"+strconv.Itoa(len(args))))
+		parts = append(parts, strings.ReplaceAll(cond, "?", "$"+strconv.Itoa(before+len(args))))
 	}
 	switch {
 	case f.Source == "":
-	case f.Key == "" && !c.Many:
-		// Without the plus SQLite would take the index of the keys, and then read
+	case way == byKey || way == bySource || c.Many:
+		add(`k.source = ?`, f.Source)
+	default:
+		// Without the plus SQLite would take an index of sources, and then read
 		// and sort everything that the source has ever delivered.
 		add(`+k.source = ?`, f.Source)
-	default:
-		add(`k.source = ?`, f.Source)
 	}
-	if f.Subject != "" {
+	switch {
+	case f.Subject == "":
+	case way == bySubject: // word for word what the index has
+		add(`e.subject = ? AND e.subject <> ''`, f.Subject)
+	default:
 		add(`e.subject = ?`, f.Subject)
 	}
 	if f.Key != "" {
@@ -74,7 +93,11 @@ func (c *Core) where(f hook.Filter) (string, []any, error) {
 			add(`k.seq < ?`, SeqAt(f.Until.UnixMicro())+seqsADay)
 		}
 	}
-	if f.Type != "" {
+	switch {
+	case f.Type == "":
+	case way == byType:
+		add(`e.type = ?`, f.Type)
+	default:
 		var any []string
 		for p := range strings.SplitSeq(f.Type, ",") {
 			op, pattern := ` GLOB $`, globOf(strings.TrimSpace(p))
@@ -82,30 +105,18 @@ func (c *Core) where(f hook.Filter) (string, []any, error) {
 				op, pattern = ` LIKE $`, likeOf(strings.TrimSpace(p))
 			}
 			args = append(args, pattern)
-			any = append(any, `e.type`+op+strconv.Itoa(len(args)))
+			any = append(any, `e.type`+op+strconv.Itoa(before+len(args)))
 		}
 		parts = append(parts, "("+strings.Join(any, " OR ")+")")
-	}
-	if f.Cursor != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
-		text, ok := strings.CutPrefix(string(raw), "s1:")
-		seq, errSeq := strconv.ParseInt(text, 10, 64)
-		if err != nil || !ok || errSeq != nil || seq < 0 {
-			return "", nil, fmt.Errorf("cursor: not one of ours: %w", hook.ErrBadFilter)
-		}
-		add(`k.seq < ?`, seq)
 	}
 	if f.State != "" {
 		cond, err := stateCond(f.State)
 		if err != nil {
-			return "", nil, err
+			return nil, nil, err
 		}
 		parts = append(parts, cond)
 	}
-	if len(parts) == 0 {
-		return "", nil, nil
-	}
-	return " WHERE " + strings.Join(parts, " AND "), args, nil
+	return parts, args, nil
 }
 
 // globOf writes a pattern of hook.Match as a GLOB: only * is special there.
