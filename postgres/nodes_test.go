@@ -284,3 +284,23 @@ func TestAFeedSkipsNoLateCommit(t *testing.T) {
 		}
 	}
 }
+
+// What one node refuses the others show, also when nothing else is recorded.
+func TestRefusalsOfOneNodeAreSeenByAll(t *testing.T) {
+	all := nodes(t, 2)
+	all[0].Reject(hook.Delivery{Source: "shop", Body: []byte("forged"), ReceivedAt: time.Now()}, hook.ReasonBadSignature, "no match")
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		notes, err := all[1].Rejections(t.Context(), "shop", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(notes) == 1 && string(notes[0].Body) == "forged" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the other node shows %d notes, want the one", len(notes))
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}

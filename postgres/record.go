@@ -81,6 +81,8 @@ func (s *Store) Reject(d hook.Delivery, reason hook.Reason, detail string) {
 // writeLoop is one of the writers: while one of them commits, the next batch
 // gathers and the other writes it. Only the first writes notes on refusals.
 func (s *Store) writeLoop(first bool) {
+	notes := time.NewTicker(noteEvery)
+	defer notes.Stop()
 	for {
 		select {
 		case p := <-s.records:
@@ -91,6 +93,10 @@ func (s *Store) writeLoop(first bool) {
 		select {
 		case p := <-s.records:
 			s.recordBatch(p, first)
+		case <-notes.C:
+			if first {
+				s.writeNotes(s.rejections.Due(s.clock()))
+			}
 		case <-s.stop:
 			// Nothing is sent after stop; what was sent before is done first.
 			for {
@@ -175,15 +181,24 @@ func (s *Store) recordAll(ctx context.Context, entries []*sqlstore.Entry, notes 
 	})
 }
 
+// noteEvery is how long notes on refused deliveries wait for a batch to go with:
+// what one node refuses the others show, also where nothing else comes.
+const noteEvery = time.Second
+
 // lastWords writes the notes that are still in memory.
-func (s *Store) lastWords() {
-	notes := s.rejections.Take()
+func (s *Store) lastWords() { s.writeNotes(s.rejections.Take()) }
+
+// writeNotes writes notes by themselves; what cannot be written is gone.
+func (s *Store) writeNotes(notes []*hook.Rejection) {
 	if len(notes) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	_ = s.transact(ctx, s.write, transaction{}, func(ctx context.Context, tx *unit) error {
+	err := s.transact(ctx, s.write, transaction{}, func(ctx context.Context, tx *unit) error {
 		return s.rejections.Write(ctx, tx, notes)
 	})
+	if err != nil {
+		s.rejections.Forget()
+	}
 }
