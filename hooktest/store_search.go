@@ -38,8 +38,8 @@ func searches(b *bench) {
 	}
 	whole := b.list(hook.Filter{Limit: 1000})
 	end := b.clock.Now()
-	for i := range 200 {
-		f := hook.Filter{Limit: 1 + rnd.IntN(40)}
+	for i := range 100 {
+		f := hook.Filter{Limit: 5 + rnd.IntN(60)}
 		for n := 1 + rnd.IntN(3); n > 0; n-- {
 			switch rnd.IntN(7) {
 			case 0:

@@ -74,7 +74,7 @@ func TestNoEventLacksTheJobOfANewRoute(t *testing.T) {
 		}
 		return lack, earlier
 	}
-	eventually(t, 30*time.Second, "every event since the route has its job", func() bool {
+	eventually(t, 2*time.Minute, "every event since the route has its job", func() bool {
 		lack, _ := lacking()
 		return lack == 0
 	})
