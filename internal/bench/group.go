@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // Groups are CPU groups, one for each part of a measurement. A kernel that shares
@@ -61,7 +62,8 @@ func (g *Groups) makeRoot(parent string) error {
 }
 
 // Put moves a process, with what it will start from then on, into the group of
-// that name.
+// that name. One that has ended meanwhile, as those of a database's background do,
+// is no error.
 func (g *Groups) Put(name string, pid int) error {
 	if g.root == "" {
 		return nil
@@ -73,7 +75,7 @@ func (g *Groups) Put(name string, pid int) error {
 	case !errors.Is(err, os.ErrExist):
 		return fmt.Errorf("make the CPU group %s: %w", name, err)
 	}
-	if err := tell(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
+	if err := tell(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(pid)); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("put a process into the CPU group %s: %w", name, err)
 	}
 	return nil
