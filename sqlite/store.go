@@ -147,10 +147,8 @@ func (s *Store) finishAll(ctx context.Context, tx *unit, all []*finishing) ([]er
 			effects = append(effects, f.effect)
 		}
 	}
-	if len(effects) > 0 {
-		if err := s.runEffects(tx, effects...); err != nil {
-			return nil, err
-		}
+	if err := s.runEffects(tx, effects...); err != nil {
+		return nil, err
 	}
 	return errs, s.core.Done(ctx, tx, ends)
 }

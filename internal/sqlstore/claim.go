@@ -46,8 +46,12 @@ const dueSQL = `SELECT
 func (c *Core) Claim(ctx context.Context, tx Tx, ask hook.Ask) ([]*hook.Job, error) {
 	now := c.now(tx)
 	if c.Many {
-		if ids, care, err := c.findAll(ctx, tx, ask, now); err != nil || !care {
-			return c.lendAny(ctx, tx, ids, ask, now, err)
+		ids, care, err := c.findAll(ctx, tx, ask, now)
+		if err != nil {
+			return nil, err
+		}
+		if !care {
+			return c.lend(ctx, tx, ids, ask, now)
 		}
 	}
 	if err := c.stepUp(ctx, tx, now); err != nil {
@@ -68,13 +72,6 @@ func (c *Core) Claim(ctx context.Context, tx Tx, ask hook.Ask) ([]*hook.Job, err
 			return nil, err
 		}
 		ids = append(ids, due...)
-	}
-	return c.lendAny(ctx, tx, ids, ask, now, nil)
-}
-
-func (c *Core) lendAny(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64, err error) ([]*hook.Job, error) {
-	if err != nil || len(ids) == 0 {
-		return nil, err
 	}
 	return c.lend(ctx, tx, ids, ask, now)
 }

@@ -34,6 +34,9 @@ type Effects struct {
 // any more. It ends with the first that fails, with its error, and the engine rolls
 // back.
 func (e Effects) Run(ctx context.Context, effects ...hook.Effect) error {
+	if len(effects) == 0 {
+		return nil
+	}
 	r := &running{Effects: e}
 	done := make(chan error, 1)
 	go func() { done <- r.all(ctx, effects) }()

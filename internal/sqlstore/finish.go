@@ -63,14 +63,18 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		return nil, err
 	}
 	for _, j := range jobs {
-		if ends[j] == nil {
-			ends[j], err = c.unfenced(j)
+		if ends[j] != nil {
+			continue
 		}
-		if ends[j] == nil {
-			delete(ends, j)
+		e, err := c.unfenced(j)
+		if err != nil {
+			return nil, err
+		}
+		if e != nil {
+			ends[j] = e
 		}
 	}
-	return ends, err
+	return ends, nil
 }
 
 // unfenced counts a job that another attempt owns; it has no end of ours.
