@@ -124,11 +124,9 @@ func (d *Desk) listSubscriptions(ctx context.Context, s slice) (page subscriptio
 	if err != nil {
 		return subscriptionPage{}, fmt.Errorf("list subscriptions: %w", err)
 	}
-	if len(page.Subscriptions) > s.limit {
-		page.Subscriptions = page.Subscriptions[:s.limit]
-		last := page.Subscriptions[s.limit-1]
-		page.Next = cursorAfter(last.UpdatedAt, last.ID)
-	}
+	page.Subscriptions, page.Next = cut(page.Subscriptions, s.limit, func(last SubscriptionInfo) string {
+		return cursorAfter(last.UpdatedAt, last.ID)
+	})
 	return page, nil
 }
 
@@ -138,12 +136,19 @@ func (d *Desk) listNotifications(ctx context.Context, s slice) (page notificatio
 	if err != nil {
 		return notificationPage{}, fmt.Errorf("list notices: %w", err)
 	}
-	if len(page.Notifications) > s.limit {
-		page.Notifications = page.Notifications[:s.limit]
-		last := page.Notifications[s.limit-1]
-		page.Next = cursorAfter(last.CreatedAt, last.ID)
-	}
+	page.Notifications, page.Next = cut(page.Notifications, s.limit, func(last Notification) string {
+		return cursorAfter(last.CreatedAt, last.ID)
+	})
 	return page, nil
+}
+
+// cut makes a page of a list that was read one row beyond its limit; next is empty
+// if there is no such row.
+func cut[T any](all []T, limit int, cursor func(last T) string) (page []T, next string) {
+	if len(all) <= limit {
+		return all, ""
+	}
+	return all[:limit], cursor(all[limit-1])
 }
 
 // listOperations are the lists that operators page through. They stand where the

@@ -405,7 +405,19 @@ func (w *world) op(method, path string, body any, into any) int {
 	if err != nil {
 		w.Fatal(err)
 	}
-	r, err := http.NewRequest(method, w.nodes[0].admin.URL+"/api/v1/"+path, bytes.NewReader(text))
+	status, raw := w.admin(method, "/api/v1/"+path, text)
+	if into != nil && status < 300 {
+		if err := json.Unmarshal(raw, into); err != nil {
+			w.Fatalf("%s %s: %d %s: %v", method, path, status, raw, err)
+		}
+	}
+	return status
+}
+
+// admin asks the operators' listener of a node.
+func (w *world) admin(method, path string, body []byte) (status int, text []byte) {
+	w.Helper()
+	r, err := http.NewRequest(method, w.nodes[0].admin.URL+path, bytes.NewReader(body))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -415,16 +427,10 @@ func (w *world) op(method, path string, body any, into any) int {
 		w.Fatal(err)
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if text, err = io.ReadAll(resp.Body); err != nil {
 		w.Fatal(err)
 	}
-	if into != nil && resp.StatusCode < 300 {
-		if err := json.Unmarshal(raw, into); err != nil {
-			w.Fatalf("%s %s: %d %s: %v", method, path, resp.StatusCode, raw, err)
-		}
-	}
-	return resp.StatusCode
+	return resp.StatusCode, text
 }
 
 func (w *world) orderInfo(id string) toss.OrderDetail {
@@ -458,19 +464,9 @@ func (w *world) orders(product string) (all []toss.OrderInfo) {
 // it is not there.
 func (w *world) metric(name string, values ...string) float64 {
 	w.Helper()
-	r, err := http.NewRequest("GET", w.nodes[0].admin.URL+"/metrics", nil)
-	if err != nil {
-		w.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+operatorToken)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 200 {
-		w.Fatalf("metrics: %d %s %v", resp.StatusCode, text, err)
+	status, text := w.admin("GET", "/metrics", nil)
+	if status != 200 {
+		w.Fatalf("metrics: %d %s", status, text)
 	}
 	for line := range strings.Lines(string(text)) {
 		labels, number, _ := strings.Cut(strings.TrimPrefix(line, name+"{"), "} ")

@@ -29,10 +29,7 @@ func TestAlarmsConfiguration(t *testing.T) {
 		"alarms: {disk: much}":                         "alarms.disk: want bytes",
 		"alarms: {dashboard: ops.example}":             "dashboard: want a URL",
 	} {
-		got := call(t, env, "serve", "--print-config", "--config", file(t, "hookkeeper.yaml", text))
-		if got.code != exitFailed || !strings.Contains(got.stderr, want) || strings.Contains(got.stderr, "s3cr3t") {
-			t.Errorf("%s: exit %d, %s, want %q", text, got.code, got.stderr, want)
-		}
+		refuses(t, env, text, want, "s3cr3t")
 	}
 	text := "alarms: {to: [env:SLACK, 'generic+https://h.example/s3cr3tPath', 'generic+http://h.example/other'], disk: 2GiB, off: [old_secret]}"
 	got := call(t, env, "serve", "--print-config", "--config", file(t, "hookkeeper.yaml", text))

@@ -108,6 +108,15 @@ func TestReconcileFindsWhatWasMissed(t *testing.T) {
 
 // TestBillingConfiguration: what is wrong is told with its place, and what is
 // secret is never shown.
+// refuses wants a configuration refused with these words, without the secret.
+func refuses(t *testing.T, env map[string]string, text, says, secret string) {
+	t.Helper()
+	got := call(t, env, "serve", "--print-config", "--config", file(t, "hookkeeper.yaml", text))
+	if got.code != exitFailed || !strings.Contains(got.stderr, says) || strings.Contains(got.stderr, secret) {
+		t.Errorf("%s: exit code %d, %s, want %q", text, got.code, got.stderr, says)
+	}
+}
+
 func TestBillingConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	env := map[string]string{"STRIPE_WEBHOOK_SECRET": "whsec_0123456789abcdef0123"}
@@ -122,10 +131,7 @@ func TestBillingConfiguration(t *testing.T) {
 		"billing: {chanels: {}}":                                   "channels",
 		"billing: {on: true}\nsources: {stripe: {sender: github, secrets: [env:STRIPE_WEBHOOK_SECRET]}}": "no source of the sender stripe",
 	} {
-		got := call(t, env, "serve", "--print-config", "--config", file(t, "hookkeeper.yaml", text))
-		if got.code != exitFailed || !strings.Contains(got.stderr, says) || strings.Contains(got.stderr, "s3cret") {
-			t.Errorf("%s: exit code %d: %s", text, got.code, got.stderr)
-		}
+		refuses(t, env, text, says, "s3cret")
 	}
 	text := `billing:
   users: {url: "https://x.example/ask?token=s3cret", secret: "s3cret-0123456789abcdef"}

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -43,25 +41,9 @@ func startsDev(t *testing.T) *developing {
 func (d *developing) known(t *testing.T, path string) (code int, status string) {
 	t.Helper()
 	base := d.out.wait(t, "  stripe     ", "/v1/subscriptions")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer any")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var o struct{ Status string }
-	if err := json.Unmarshal(body, &o); err != nil {
-		t.Fatalf("%s: %v: %s", path, err, body)
-	}
-	return resp.StatusCode, o.Status
+	code = askAs(t, "any", base+path, &o)
+	return code, o.Status
 }
 
 // settled waits until so many of the sent events are there and all are done.

@@ -15,19 +15,7 @@ import (
 // partial index whose condition the statement does not repeat word for word is
 // silently not used, and costs a factor of six.
 func TestHotStatementsUseTheirIndex(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "hook.db")
-	store, err := sqlite.Open(path, sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := empty(t)
 	for index, statement := range sqlstore.HotStatements() {
 		name := strings.TrimSuffix(index, " x2")
 		plan := explain(t, db, statement)
@@ -103,4 +91,23 @@ func TestTransactionWord(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", query, got, want)
 		}
 	}
+}
+
+// empty gives a database with our tables and nothing in them.
+func empty(t *testing.T) *sql.DB {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hook.db")
+	store, err := sqlite.Open(path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }

@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -18,19 +17,7 @@ import (
 // Every search goes by an index, walks through no table, and sorts nothing but
 // what jobs have led to.
 func TestSearchesGoByAnIndex(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "hook.db")
-	store, err := sqlite.Open(path, sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := empty(t)
 	walks := regexp.MustCompile(`SCAN (k|e|j|events|event_keys|jobs|counters)\b`)
 	for index, statements := range sqlstore.SearchStatements() {
 		for _, statement := range statements {
