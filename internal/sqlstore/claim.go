@@ -150,15 +150,15 @@ func (c *Core) takeOver(ctx context.Context, tx Tx, handler string, ask hook.Ask
 	}
 	var ids []int64
 	for _, id := range lapsed {
-		var seq, generation, attempt, failed int64
-		var line string
-		row := tx.QueryRowContext(ctx, `SELECT seq, generation, attempt, failed + 1, line FROM jobs WHERE id = $1`, id)
-		if err := row.Scan(&seq, &generation, &attempt, &failed, &line); err != nil {
+		var failed int64
+		e := &Ending{id: id, handler: handler}
+		row := tx.QueryRowContext(ctx, `SELECT seq, generation, attempt, failed + 1, line, `+claimColumns+` FROM jobs WHERE id = $1`, id)
+		if err := row.Scan(append([]any{&e.seq, &e.generation, &e.attempt, &failed, &e.line}, e.claim.fields()...)...); err != nil {
 			return nil, fmt.Errorf("take over a lease: %w", err)
 		}
 		lost := ask.MaxAttempts > 0 && failed >= int64(ask.MaxAttempts)
 		if lost {
-			if mine, err := tryLock(ctx, tx, line); err != nil {
+			if mine, err := tryLock(ctx, tx, e.line); err != nil {
 				return nil, fmt.Errorf("take over a lease: %w", err)
 			} else if !mine {
 				continue // somebody changes its line just now: the next claim finds it again
@@ -169,23 +169,21 @@ func (c *Core) takeOver(ctx context.Context, tx Tx, handler string, ask hook.Ask
 		}
 		c.count(c.takenOver, handler)
 		if lost {
-			if err := c.buryLost(ctx, tx, id, attempt); err != nil {
+			if err := c.buryLost(ctx, tx, id, e.attempt); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE attempts SET outcome = 'lost', ended_at = $1
-			WHERE seq = $2 AND handler = $3 AND generation = $4 AND attempt = $5`, now, seq, handler, generation, attempt)
-		if err != nil {
-			return nil, fmt.Errorf("take over a lease: %w", err)
+		if err := c.noteAttempts(ctx, tx, []*Ending{e}, ended{outcome: "lost", at: now}); err != nil {
+			return nil, err
 		}
 		ids = append(ids, id)
 	}
 	return ids, nil
 }
 
-// lend marks the jobs as running and notes the attempts. Their rows are locked
-// by then, so that the numbers drawn here follow those of whoever had them.
+// lend marks the jobs as running. Their rows are locked by then, so that the
+// numbers drawn here follow those of whoever had them.
 func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
 	jobs := make([]*hook.Job, 0, len(ids))
 	err := parts(c, ids, func(part []int64) error {
@@ -196,73 +194,65 @@ func (c *Core) lend(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now i
 	return jobs, err
 }
 
-// lentJob is a job with what its history needs besides.
-type lentJob struct {
-	*hook.Job
-	seq, no, madeNo, madeAt int64
-}
-
 func (c *Core) lendSome(ctx context.Context, tx Tx, ids []int64, ask hook.Ask, now int64) ([]*hook.Job, error) {
 	until := now + ask.Lease.Microseconds()
 	if c.Many {
 		return c.lendMany(ctx, tx, ids, ask.Node, now, until)
 	}
-	lent, err := c.markRunning(ctx, tx, ids, until, ask.Node)
-	if err != nil {
-		return nil, fmt.Errorf("lend jobs: %w", err)
-	}
-	no, err := c.draw(ctx, tx, len(lent))
+	no, err := c.draw(ctx, tx, len(ids))
 	if err != nil {
 		return nil, err
+	}
+	jobs := make([]*hook.Job, 0, len(ids))
+	err = bulk(c, ids, "ii", func(args []any, id int64) []any {
+		return append(args, id, no.take())
+	}, func(_ []int64, source string, args []any) error {
+		lent, err := c.markRunning(ctx, tx, source, append([]any{ask.Node, now, until}, args...), until)
+		jobs = append(jobs, lent...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lend jobs: %w", err)
 	}
 	place := make(map[int64]int, len(ids))
 	for i, id := range ids {
 		place[id] = i
 	}
-	slices.SortFunc(lent, func(a, b lentJob) int { return place[a.ID] - place[b.ID] })
-	jobs := make([]*hook.Job, len(lent))
-	for i := range lent {
-		lent[i].no, jobs[i] = no.take(), lent[i].Job
-	}
-	err = bulk(c, lent, "itiiiiitii", func(args []any, j lentJob) []any {
-		return append(args, j.seq, j.Handler, j.Generation, j.Attempt, j.no, now, until, ask.Node, j.madeNo, j.madeAt)
-	}, func(_ []lentJob, source string, args []any) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO attempts (seq, handler, generation, attempt, claim_no, started_at,
-			lease_until, node, made_no, made_at) `+source, args...)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("note attempts: %w", err)
-	}
+	slices.SortFunc(jobs, func(a, b *hook.Job) int { return place[a.ID] - place[b.ID] })
 	return jobs, nil
 }
 
-func (c *Core) markRunning(ctx context.Context, tx Tx, ids []int64, until int64, node string) ([]lentJob, error) {
-	in, args := c.in(ids)
-	rows, err := tx.QueryContext(ctx, `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_until = ?, lease_by = ?
-		WHERE id `+in+`
-		RETURNING id, seq, handler, generation, attempt, failed, made_no, made_at, waiting_since`,
-		append([]any{until, node}, args...)...)
+// lendSQL notes the attempts in the rows of the jobs; they get rows of their own
+// when they end.
+func lendSQL(source string) string {
+	return `UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_by = ?, started_at = ?, lease_until = ?,
+			claim_no = v.column2
+		FROM (` + source + `) v WHERE jobs.id = v.column1
+		RETURNING id, seq, handler, generation, attempt, failed, made_at, waiting_since`
+}
+
+func (c *Core) markRunning(ctx context.Context, tx Tx, source string, args []any, until int64) ([]*hook.Job, error) {
+	rows, err := tx.QueryContext(ctx, lendSQL(source), args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	lent := make([]lentJob, 0, len(ids))
+	var jobs []*hook.Job
 	for rows.Next() {
-		j := lentJob{Job: &hook.Job{Event: &hook.Event{}, LeaseUntil: fromMicros(until)}}
+		j := &hook.Job{Event: &hook.Event{}, LeaseUntil: fromMicros(until)}
+		var seq, made int64
 		var waiting sql.NullInt64
-		if err := rows.Scan(&j.ID, &j.seq, &j.Handler, &j.Generation, &j.Attempt, &j.Failed, &j.madeNo, &j.madeAt,
-			&waiting); err != nil {
+		if err := rows.Scan(&j.ID, &seq, &j.Handler, &j.Generation, &j.Attempt, &j.Failed, &made, &waiting); err != nil {
 			return nil, err
 		}
-		j.FirstAt = fromMicros(j.madeAt)
+		j.FirstAt = fromMicros(made)
 		if waiting.Valid {
 			j.WaitingSince = fromMicros(waiting.Int64)
 		}
-		j.Event.ID = c.eventID(j.seq)
-		lent = append(lent, j)
+		j.Event.ID = c.eventID(seq)
+		jobs = append(jobs, j)
 	}
-	return lent, rows.Err()
+	return jobs, rows.Err()
 }
 
 // LoadEvents fills in the events of claimed jobs; it only reads.
@@ -326,8 +316,7 @@ func (c *Core) scanEvent(row scanner, e *hook.Event) (seq int64, err error) {
 	return seq, nil
 }
 
-// Extend renews leases, in the queue and in the history, and returns the jobs
-// whose lease is lost to another attempt.
+// Extend renews leases and returns the jobs whose lease is lost to another attempt.
 func (c *Core) Extend(ctx context.Context, tx Tx, jobs []*hook.Job, lease time.Duration) (lost []*hook.Job, err error) {
 	if c.Many {
 		return c.extendMany(ctx, tx, jobs, lease)
@@ -343,16 +332,6 @@ func (c *Core) Extend(ctx context.Context, tx Tx, jobs []*hook.Job, lease time.D
 			return nil, err
 		} else if n == 0 {
 			lost = append(lost, j)
-			continue
-		}
-		seq, err := c.seqOf(j.Event.ID)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE attempts SET lease_until = $1
-			WHERE seq = $2 AND handler = $3 AND generation = $4 AND attempt = $5`,
-			until, seq, j.Handler, j.Generation, j.Attempt); err != nil {
-			return nil, fmt.Errorf("extend leases: %w", err)
 		}
 	}
 	return lost, nil

@@ -22,7 +22,7 @@ func HotStatements() map[string]string {
 		"jobs_head x2":     promoteManySQL(`VALUES ` + values(3, 2)),
 		"jobs_waiting":     c.wakeManySQL(`VALUES ` + values(3, 1)),
 		"PRIMARY KEY":      c.fenceSQL(`VALUES ` + values(3, 2)),
-		"PRIMARY KEY x2":   doneSQL(`VALUES ` + values(3, 6)),
+		"PRIMARY KEY x2":   lendSQL(`VALUES ` + values(3, 2)),
 		"event_keys_key":   `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(2, 11) + upsertKeys,
 	}
 }

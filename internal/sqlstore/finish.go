@@ -23,6 +23,7 @@ type Ending struct {
 	generation int
 	attempt    int
 	line       string
+	claim      claim
 }
 
 // BeginDone takes jobs out of the queue whose attempt still owns them; the
@@ -50,7 +51,11 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		defer rows.Close()
 		for rows.Next() {
 			e := &Ending{}
-			if err := rows.Scan(&e.id, &e.seq, &e.hour, &e.line); err != nil {
+			into := []any{&e.id, &e.seq, &e.hour, &e.line}
+			if !c.Many { // there the database keeps it until Done
+				into = append(into, e.claim.fields()...)
+			}
+			if err := rows.Scan(into...); err != nil {
 				return fmt.Errorf("end jobs: %w", err)
 			}
 			j := byID[e.id]
@@ -125,7 +130,7 @@ func (c *Core) fenceSQL(source string) string {
 			ORDER BY j.id FOR UPDATE OF j`
 	}
 	return `DELETE FROM jobs WHERE id IN (SELECT j.id FROM (` + source + `) v
-		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line`
+		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line, ` + claimColumns
 }
 
 // Done notes the ends of jobs that BeginDone has fenced.
@@ -151,11 +156,7 @@ func (c *Core) endAll(ctx context.Context, tx Tx, all []*Ending, now int64) erro
 	if m, ok := tx.(Many); ok {
 		return endMany(ctx, tx, m, all, now)
 	}
-	no, err := c.draw(ctx, tx, len(all))
-	if err != nil {
-		return err
-	}
-	if err := c.noteDone(ctx, tx, all, no, now); err != nil {
+	if err := c.noteAttempts(ctx, tx, all, ended{outcome: "done", at: now, final: true}); err != nil {
 		return err
 	}
 	if err := c.leaveLines(ctx, tx, all, now); err != nil {
@@ -192,26 +193,6 @@ func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) erro
 		return fmt.Errorf("end jobs: %w", err)
 	}
 	return nil
-}
-
-func (c *Core) noteDone(ctx context.Context, tx Tx, ends []*Ending, no *drawn, now int64) error {
-	err := bulk(c, ends, "itiiii", func(args []any, e *Ending) []any {
-		return append(args, e.seq, e.handler, e.generation, e.attempt, no.take(), now)
-	}, func(_ []*Ending, source string, args []any) error {
-		_, err := tx.ExecContext(ctx, doneSQL(source), args...)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("note ends: %w", err)
-	}
-	return nil
-}
-
-func doneSQL(source string) string {
-	return `UPDATE attempts SET end_no = v.column5, ended_at = v.column6, outcome = 'done'
-		FROM (` + source + `) v
-		WHERE attempts.seq = v.column1 AND attempts.handler = v.column2 AND attempts.generation = v.column3
-		  AND attempts.attempt = v.column4`
 }
 
 // leaveLines lets the next jobs go on and wakes those that wait for a subject.
@@ -289,24 +270,6 @@ func (c *Core) countHour(ctx context.Context, tx Tx, hour int64, seqs []int64) e
 	return err
 }
 
-func (c *Core) endAttempt(ctx context.Context, tx Tx, e *Ending, outcome string, now int64, cause string) error {
-	no, err := c.draw(ctx, tx, 1)
-	if err != nil {
-		return err
-	}
-	var text any
-	if cause != "" {
-		text = cut(cause, MaxErrorBytes)
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE attempts SET end_no = $1, ended_at = $2, outcome = $3, error = $4
-		WHERE seq = $5 AND handler = $6 AND generation = $7 AND attempt = $8`,
-		no.take(), now, outcome, text, e.seq, e.handler, e.generation, e.attempt)
-	if err != nil {
-		return fmt.Errorf("note the end of an attempt: %w", err)
-	}
-	return nil
-}
-
 // Retry makes the job due again after a while. Dying before the commit leaves
 // it running until its lease lapses: lost instead of failed, never both.
 func (c *Core) Retry(ctx context.Context, tx Tx, job *hook.Job, after time.Duration, cause hook.Cause) error {
@@ -343,14 +306,13 @@ func (c *Core) putBack(ctx context.Context, tx Tx, job *hook.Job, b putBack) err
 		return err
 	}
 	var hold sql.NullInt64
-	row := tx.QueryRowContext(ctx, `UPDATE jobs SET state = $1, next_at = $2, failed = failed + $3, lease_until = 0,
-			last_error = $4,
+	row := tx.QueryRowContext(ctx, `UPDATE jobs SET state = $1, next_at = $2, failed = failed + $3, last_error = $4,
 			waiting_since = CASE WHEN $1 = 'waiting' THEN coalesce(waiting_since, $5) ELSE waiting_since END,
 			hold_until = CASE WHEN line = '' OR $1 = 'waiting' THEN NULL ELSE coalesce(hold_until, $6) END
 		WHERE id = $7 AND attempt = $8 AND state = 'running'
-		RETURNING seq, line, hold_until`,
+		RETURNING seq, line, hold_until, `+claimColumns,
 		string(b.state), next, failed, cut(b.cause, MaxErrorBytes), now, holdUntil(job, now), job.ID, job.Attempt)
-	err := row.Scan(&e.seq, &e.line, &hold)
+	err := row.Scan(append([]any{&e.seq, &e.line, &hold}, e.claim.fields()...)...)
 	if err == sql.ErrNoRows {
 		c.count(c.stale, job.Handler)
 		return hook.ErrLeaseLost
@@ -358,7 +320,7 @@ func (c *Core) putBack(ctx context.Context, tx Tx, job *hook.Job, b putBack) err
 	if err != nil {
 		return fmt.Errorf("put a job back: %w", err)
 	}
-	if err := c.endAttempt(ctx, tx, e, b.outcome, now, b.cause); err != nil {
+	if err := c.noteAttempts(ctx, tx, []*Ending{e}, ended{outcome: b.outcome, at: now, cause: b.cause, final: true}); err != nil {
 		return err
 	}
 	aside := b.state == hook.StateWaiting && !waitingBlocks()
@@ -390,8 +352,8 @@ func (c *Core) Bury(ctx context.Context, tx Tx, job *hook.Job, cause hook.Cause)
 	return err
 }
 
-func (c *Core) buryLost(ctx context.Context, tx Tx, id, attempt int64) error {
-	return c.bury(ctx, tx, id, int(attempt), burial{outcome: "lost", cause: "lost: the lease ended without a word from the worker"})
+func (c *Core) buryLost(ctx context.Context, tx Tx, id int64, attempt int) error {
+	return c.bury(ctx, tx, id, attempt, burial{outcome: "lost", cause: "lost: the lease ended without a word from the worker"})
 }
 
 // lockRunning locks a running job and then its line, in the order of Finish. A
@@ -420,18 +382,17 @@ type burial struct {
 func (c *Core) bury(ctx context.Context, tx Tx, id int64, attempt int, b burial) error {
 	now := c.now(tx)
 	e := &Ending{attempt: attempt}
-	row := tx.QueryRowContext(ctx, `UPDATE jobs SET state = 'dead', failed = failed + $1, place = 3, last_error = $2,
-			lease_until = 0, next_at = $3
+	row := tx.QueryRowContext(ctx, `UPDATE jobs SET state = 'dead', failed = failed + $1, place = 3, last_error = $2, next_at = $3
 		WHERE id = $4 AND attempt = $5 AND state = 'running'
-		RETURNING seq, handler, generation, line`, b.failed, cut(b.cause, MaxErrorBytes), now, id, attempt)
-	err := row.Scan(&e.seq, &e.handler, &e.generation, &e.line)
+		RETURNING seq, handler, generation, line, `+claimColumns, b.failed, cut(b.cause, MaxErrorBytes), now, id, attempt)
+	err := row.Scan(append([]any{&e.seq, &e.handler, &e.generation, &e.line}, e.claim.fields()...)...)
 	if err == sql.ErrNoRows {
 		return hook.ErrLeaseLost
 	}
 	if err != nil {
 		return fmt.Errorf("bury a job: %w", err)
 	}
-	if err := c.endAttempt(ctx, tx, e, b.outcome, now, b.cause); err != nil {
+	if err := c.noteAttempts(ctx, tx, []*Ending{e}, ended{outcome: b.outcome, at: now, cause: b.cause, final: true}); err != nil {
 		return err
 	}
 	return c.leaveLines(ctx, tx, []*Ending{e}, now)

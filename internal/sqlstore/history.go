@@ -108,7 +108,7 @@ WITH made (seq, handler, generation, no, at) AS (
 			FROM attempts p WHERE p.seq = a.seq AND p.handler = a.handler AND p.generation = a.generation
 			AND p.attempt = a.attempt - 1), 'ready'),
 		'running', a.attempt, a.started_at, a.lease_until, ''
-	FROM attempts a
+	FROM runs a
 	UNION ALL
 	SELECT end_no, seq, handler, generation, 'running',
 		CASE outcome WHEN 'lost' THEN 'dead' WHEN 'released' THEN 'retrying' ELSE outcome END,

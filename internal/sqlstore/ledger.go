@@ -252,7 +252,7 @@ func worst(jobs []hook.JobInfo) hook.State {
 func (c *Core) openJobs(ctx context.Context, tx Tx, seqs []int64, bySeq map[int64]*hook.EventInfo) error {
 	cond, args := c.in(seqs)
 	rows, err := tx.QueryContext(ctx, `SELECT j.seq, j.handler, j.state, j.generation, j.attempt, j.next_at, j.last_error,
-			a.started_at, a.ended_at,
+			coalesce(a.started_at, j.started_at), a.ended_at,
 			coalesce((SELECT max_attempts FROM routes WHERE name = j.handler), 0)
 		FROM jobs j LEFT JOIN attempts a ON a.seq = j.seq AND a.handler = j.handler AND a.generation = j.generation
 			AND a.attempt = j.attempt
@@ -348,7 +348,7 @@ func (c *Core) Event(ctx context.Context, tx Tx, id string) (*hook.EventDetail, 
 
 func (c *Core) addAttempts(ctx context.Context, tx Tx, seq int64, d *hook.EventDetail) error {
 	rows, err := tx.QueryContext(ctx, `SELECT handler, generation, attempt, started_at, ended_at, outcome, error
-		FROM attempts WHERE seq = $1 ORDER BY claim_no`, seq)
+		FROM runs WHERE seq = $1 ORDER BY claim_no`, seq)
 	if err != nil {
 		return fmt.Errorf("list attempts: %w", err)
 	}

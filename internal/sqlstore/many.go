@@ -119,7 +119,7 @@ func (c *Core) skipLocked() string {
 
 // bulk calls run with rows as the source of a statement, a select of the columns
 // column1, column2 …, and with its arguments. kinds has a letter for each column:
-// i a number, n one that may be nil, t text, b bytes. SQLite gets VALUES, in parts
+// i a number, n one that may be nil, t text, o text that may be nil, b bytes. SQLite gets VALUES, in parts
 // whose sizes are powers of two, so that few statements have to be prepared;
 // PostgreSQL arrays, all in one, so that the text never varies.
 func bulk[T any](c *Core, all []T, kinds string, row func(args []any, t T) []any,
@@ -187,6 +187,16 @@ func column(kind byte, args []any, step int) any {
 			list = append(list, p)
 		}
 		return list
+	case 'o':
+		list := make([]*string, 0, len(args)/step+1)
+		for i := 0; i < len(args); i += step {
+			var p *string
+			if t, ok := args[i].(string); ok {
+				p = &t
+			}
+			list = append(list, p)
+		}
+		return list
 	}
 	list := make([]int64, 0, len(args)/step+1)
 	for i := 0; i < len(args); i += step {
@@ -210,7 +220,7 @@ func gather[T any](args []any, step int) []T {
 }
 
 func unnest(kinds string) string {
-	types := map[byte]string{'i': "bigint", 'n': "bigint", 't': "text", 'b': "bytea"}
+	types := map[byte]string{'i': "bigint", 'n': "bigint", 't': "text", 'o': "text", 'b': "bytea"}
 	var arrays, names []string
 	for j := range kinds {
 		arrays = append(arrays, "?::"+types[kinds[j]]+"[]")
@@ -248,12 +258,9 @@ func (c *Core) extendMany(ctx context.Context, tx Tx, jobs []*hook.Job, lease ti
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `WITH held AS (SELECT j.id FROM (`+source+`) v JOIN `+own+`
-				ORDER BY j.id FOR UPDATE OF j SKIP LOCKED),
-			renewed AS (UPDATE jobs SET lease_until = ? FROM held WHERE jobs.id = held.id
-				RETURNING jobs.seq, jobs.handler, jobs.generation, jobs.attempt)
-			UPDATE attempts a SET lease_until = ? FROM renewed r
-			WHERE a.seq = r.seq AND a.handler = r.handler AND a.generation = r.generation AND a.attempt = r.attempt`,
-			append(args, until, until)...)
+				ORDER BY j.id FOR UPDATE OF j SKIP LOCKED)
+			UPDATE jobs SET lease_until = ? FROM held WHERE jobs.id = held.id`,
+			append(args, until)...)
 		return err
 	})
 	if err != nil {
