@@ -65,6 +65,8 @@ type Store struct {
 	conn       *sql.Conn
 	statements *statements
 	effects    *statements // of effects
+	level      syncLevel   // of conn
+	owed       []*op       // committed, and answered by the next sync
 
 	records chan *sqlstore.Incoming
 	ops     chan *op
@@ -73,6 +75,8 @@ type Store struct {
 
 	mu     sync.RWMutex
 	closed bool // guarded by mu: nothing is sent to the writer afterwards
+
+	ahead atomic.Pointer[chan struct{}] // closed by the next sync; nil while all is on disk
 
 	rejections sqlstore.Rejections
 	broken     atomic.Pointer[error] // a failed fsync: see fatal
@@ -160,6 +164,7 @@ func (s *Store) start() (err error) {
 	if s.conn, err = s.db.Conn(ctx); err != nil {
 		return errors.Join(err, s.db.Close(), s.readers.Close())
 	}
+	s.level = syncFull
 	s.statements, s.effects = newStatements(s.conn, maxStatements), newStatements(s.conn, maxEffects)
 	go s.write()
 	return nil

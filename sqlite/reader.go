@@ -13,9 +13,13 @@ import (
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 )
 
-// snapshot runs f in one reading transaction.
+// snapshot runs f in one reading transaction, and returns when all that it may have
+// seen is on disk.
 func (s *Store) snapshot(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
-	return snapshot(ctx, s.readers, f)
+	if err := snapshot(ctx, s.readers, f); err != nil {
+		return err
+	}
+	return s.onDisk(ctx)
 }
 
 func snapshot(ctx context.Context, db *sql.DB, f func(ctx context.Context, tx *sql.Tx) error) error {
@@ -37,13 +41,21 @@ func (s *Store) Counts(ctx context.Context) (n hook.Counts, err error) {
 }
 
 // Events implements hook.Ledger.
-func (s *Store) Events(ctx context.Context, f hook.Filter) ([]*hook.EventInfo, string, error) {
-	return events(ctx, s.readers, s.core, f)
+func (s *Store) Events(ctx context.Context, f hook.Filter) (page []*hook.EventInfo, next string, err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		page, next, err = s.core.Events(ctx, tx, f)
+		return err
+	})
+	return page, next, err
 }
 
 // Event implements hook.Ledger.
-func (s *Store) Event(ctx context.Context, id string) (*hook.EventDetail, error) {
-	return event(ctx, s.readers, s.core, id)
+func (s *Store) Event(ctx context.Context, id string) (d *hook.EventDetail, err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		d, err = s.core.Event(ctx, tx, id)
+		return err
+	})
+	return d, err
 }
 
 // History implements hook.Ledger.

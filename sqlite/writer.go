@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -14,10 +12,11 @@ import (
 	driver "modernc.org/sqlite"
 )
 
-// Bounds of one transaction.
+// Bounds of what goes to the disk together.
 const (
-	maxBatch  = 512 // deliveries
-	maxShared = 512 // operations of the queue
+	maxBatch  = 512 // deliveries of one transaction
+	maxShared = 512 // operations of the queue, of one transaction or one sync
+	maxAlone  = 64  // effects with a transaction each, of one sync
 )
 
 // op is another transaction's work. Shared ones go into one commit; if anything
@@ -168,139 +167,27 @@ func (s *Store) mutantShared(batch []*sqlstore.Incoming, entries []*sqlstore.Ent
 	})
 }
 
-// perform runs queue work: one effect in a transaction of its own, or all
-// shared operations that wait, together.
-func (s *Store) perform(first *op) {
-	if !first.shared {
-		first.done <- s.transact(first.run)
-		return
-	}
-	ops := []*op{first}
-	var alone *op
-	// Handlers that were claimed together end together: let those that are about
-	// to hand in their ends do so before this commit, not before the next.
-	runtime.Gosched()
-	for len(ops) < maxShared && alone == nil {
-		select {
-		case o := <-s.ops:
-			if o.shared {
-				ops = append(ops, o)
-			} else {
-				alone = o
-			}
-			continue
-		default:
-		}
-		break
-	}
-	switch {
-	case alone == nil:
-		s.performShared(ops)
-		return
-	case !slices.ContainsFunc(ops, (*op).effectful):
-		s.performWith(ops, alone)
-		return
-	}
-	s.performShared(ops)
-	select { // a waiting reception batch goes before the next effect
-	case p := <-s.records:
-		s.recordBatch(p)
-	default:
-	}
-	alone.done <- s.transact(alone.run)
-}
-
-// effectful reports whether the operation runs an effect.
-func (o *op) effectful() bool { return !o.shared || o.finish != nil && o.finish.effect != nil }
-
-// performWith lets operations without effects ride in the transaction of one
-// effect, which so has its commit to itself, and they need none of their own. If
-// it fails its error is its own, and they are run again without it.
-func (s *Store) performWith(riders []*op, alone *op) {
-	results := make([]error, len(riders))
-	var failed error
-	err := s.transact(func(ctx context.Context, tx *unit) error {
-		if err := s.runShared(ctx, tx, riders, results); err != nil {
-			return err
-		}
-		failed = alone.run(ctx, tx)
-		return failed
-	})
-	if err != nil && !systemic(err) {
-		s.performShared(riders)
-		if failed == nil {
-			failed = s.transact(alone.run)
-		}
-		alone.done <- failed
-		return
-	}
-	for i, o := range riders {
-		if err != nil {
-			results[i] = err
-		}
-		o.done <- results[i]
-	}
-	alone.done <- err
-}
-
-func (s *Store) performShared(ops []*op) {
-	results := make([]error, len(ops))
-	err := s.transact(func(ctx context.Context, tx *unit) error { return s.runShared(ctx, tx, ops, results) })
-	if err == nil || len(ops) == 1 || systemic(err) {
-		for i, o := range ops {
-			if err != nil {
-				results[i] = err
-			}
-			o.done <- results[i]
-		}
-		return
-	}
-	for _, o := range ops {
-		o.done <- s.transact(o.run)
-	}
-}
-
-// runShared ends jobs first: their ends let others be claimed.
-func (s *Store) runShared(ctx context.Context, tx *unit, ops []*op, results []error) error {
-	var all []*finishing
-	var at []int
-	for i, o := range ops {
-		if o.finish != nil {
-			all, at = append(all, o.finish), append(at, i)
-		}
-	}
-	errs, err := s.finishAll(ctx, tx, all)
-	if err != nil {
-		return err
-	}
-	for i, e := range errs {
-		results[at[i]] = e
-	}
-	for i, o := range ops {
-		if o.finish != nil {
-			continue
-		}
-		results[i] = o.run(ctx, tx)
-		if results[i] != nil && !harmless(results[i]) {
-			return results[i]
-		}
-	}
-	return nil
-}
-
-// harmless errors come from operations that have written nothing.
-func harmless(err error) bool {
-	return errors.Is(err, hook.ErrLeaseLost) || errors.Is(err, hook.ErrRefused) || errors.Is(err, hook.ErrNotFound)
-}
-
-// transact runs f in one transaction on the writer's connection. After an error
+// transact runs f in one transaction on the writer's connection, and returns once
+// its commit is on disk, and with it all that was committed before. After an error
 // nothing of it exists. No context can end it halfway: an interrupted statement
 // would end the transaction behind our back.
 func (s *Store) transact(f func(ctx context.Context, tx *unit) error) error {
+	err := s.commit(syncFull, f)
+	if err == nil {
+		s.synced(nil)
+	}
+	return err
+}
+
+// commit runs f in one transaction at a level of syncing.
+func (s *Store) commit(level syncLevel, f func(ctx context.Context, tx *unit) error) error {
 	if p := s.broken.Load(); p != nil {
 		return *p
 	}
 	ctx := context.Background()
+	if err := s.setLevel(ctx, level); err != nil {
+		return s.noticed(err)
+	}
 	tx, err := s.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return s.noticed(fmt.Errorf("begin: %w", err))

@@ -23,6 +23,8 @@ func HotStatements() map[string]string {
 		"jobs_waiting":     c.wakeManySQL(`VALUES ` + values(3, 1)),
 		"PRIMARY KEY":      c.fenceSQL(`VALUES ` + values(3, 2)),
 		"PRIMARY KEY x2":   lendSQL(`VALUES ` + values(3, 2)),
+		"jobs_line x3":     followedSQL,
+		"jobs_waiting x3":  followedSQL,
 		"event_keys_key":   `INSERT INTO event_keys (seq, source, mode, key, received_at, sha256, trust, key_unsigned, quarantine, deliveries, jobs_total) VALUES ` + values(2, 11) + upsertKeys,
 	}
 }

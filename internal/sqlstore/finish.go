@@ -41,8 +41,12 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 			byID[j.ID] = j
 		}
 		fence := c.fenceSQL(source)
-		if c.Many && !fault.Mutant("no_fence") {
+		switch {
+		case fault.Mutant("no_fence"):
+		case c.Many:
 			fence = `SELECT id, seq, hour, line FROM lock_jobs(?, ?)`
+		case len(part) == 1:
+			fence = fenceOneSQL
 		}
 		rows, err := tx.QueryContext(ctx, fence, args...)
 		if err != nil {
@@ -133,6 +137,9 @@ func (c *Core) fenceSQL(source string) string {
 		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line, ` + claimColumns
 }
 
+// fenceOneSQL is fenceSQL of a single writer for one job.
+const fenceOneSQL = `DELETE FROM jobs WHERE id = ? AND attempt = ? AND state = 'running' RETURNING id, seq, hour, line, ` + claimColumns
+
 // Done notes the ends of jobs that BeginDone has fenced.
 func (c *Core) Done(ctx context.Context, tx Tx, ends map[*hook.Job]*Ending) error {
 	all := slices.Collect(maps.Values(ends))
@@ -203,6 +210,13 @@ func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64)
 			left = append(left, e)
 		}
 	}
+	if len(left) == 1 && !c.Many {
+		var followed bool // most lines have nobody else: one look is cheaper than two updates that change nothing
+		row := tx.QueryRowContext(ctx, followedSQL, left[0].handler, left[0].line)
+		if err := row.Scan(&followed); err != nil || !followed {
+			return err
+		}
+	}
 	err := bulk(c, left, "tt", func(args []any, e *Ending) []any {
 		return append(args, e.handler, e.line)
 	}, func(_ []*Ending, source string, args []any) error {
@@ -223,6 +237,10 @@ func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64)
 	}
 	return nil
 }
+
+const followedSQL = `SELECT
+	EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_line WHERE handler = $1 AND line = $2 AND place = 1)
+	OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_waiting WHERE line = $2 AND place = 2 AND state = 'waiting')`
 
 // promoteManySQL promotes in lines that a head has left; a line that has one
 // keeps it.
