@@ -98,6 +98,8 @@ type api struct {
 
 	alarms   hook.AlarmBook // nil: there are none
 	feeder   hook.Feeder    // nil if the ledger is none
+	pauser   hook.Pauser
+	bulk     hook.BulkKeeper
 	waiting  chan struct{}
 	draining <-chan struct{}
 }
@@ -112,6 +114,8 @@ func API(c APIConfig) http.Handler {
 		ledger: c.Ledger, sources: c.Sources, gate: c.Gate, log: c.Logger, mux: http.NewServeMux(),
 	}
 	a.feeder, _ = c.Ledger.(hook.Feeder)
+	a.pauser, _ = c.Ledger.(hook.Pauser)
+	a.bulk, _ = c.Ledger.(hook.BulkKeeper)
 	a.alarms = c.Alarms
 	a.waiting, a.draining = make(chan struct{}, maxFeedsAwait), c.Draining
 	if a.log == nil {

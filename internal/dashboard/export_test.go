@@ -36,6 +36,10 @@ func Bodies() map[string]reflect.Type {
 		"PlannedJob": reflect.TypeFor[hook.PlannedJob](), "ReplayOrder": reflect.TypeFor[replayOrder](),
 		"DiscardOrder": reflect.TypeFor[discardOrder](), "AdvanceOrder": reflect.TypeFor[advanceOrder](),
 		"TokenOrder": reflect.TypeFor[tokenOrder](), "Alarm": reflect.TypeFor[hook.Alarm](),
+		"QueuedJob": reflect.TypeFor[hook.QueuedJob](), "DeadCause": reflect.TypeFor[hook.DeadCause](),
+		"Pause": reflect.TypeFor[hook.Pause](), "PauseOrder": reflect.TypeFor[pauseOrder](),
+		"BulkReplay": reflect.TypeFor[bulkReplay](), "BulkReplayOrder": reflect.TypeFor[bulkReplayOrder](),
+		"SteerOrder": reflect.TypeFor[steerOrder](),
 	}
 }
 
