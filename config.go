@@ -11,6 +11,7 @@ import (
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/dashboard"
+	"github.com/hookkeeper/hookkeeper/internal/dashboard/show"
 	"github.com/hookkeeper/hookkeeper/internal/fault"
 	"github.com/hookkeeper/hookkeeper/internal/ingest"
 )
@@ -28,7 +29,7 @@ type Config struct {
 	// Tables must have been given to the store when it was opened.
 	Departments []hook.Department
 
-	Logger *slog.Logger     // default: logs nothing
+	Logger *slog.Logger     // default: logs nothing; what looks like a card number, an e-mail or a phone number is masked
 	Now    func() time.Time // clock of verification; default: the process's
 	Node   string           // this process's name in the history; default: host name and a random part
 	Roles  []NodeRole       // what this node does; default: everything
@@ -42,8 +43,13 @@ type Config struct {
 	BackoffMax  time.Duration // default 12 h
 	MaxWaiting  time.Duration // for what must exist first, then dead; default 72 h
 
-	KeepHints  time.Duration // bodies of finished hints; default 24 h, negative keeps them for ever
-	KeepBodies time.Duration // bodies of finished events; default for ever
+	// Retention says what is kept how long; default: everything for ever, but bodies
+	// of finished hints for 24 h.
+	Retention hook.Retention
+
+	// Tracing is told of the steps of deliveries and attempts, such as a
+	// tracing.Tracer; nil traces nothing and costs nothing.
+	Tracing hook.Tracing
 
 	// Alarms say what is watched and who is told.
 	Alarms AlarmConfig
@@ -57,6 +63,10 @@ type Config struct {
 	// keeps (see hook.TokenKeeper). Without any, every request to Operator is
 	// refused.
 	Tokens []string
+	// SecondPerson lets operations of departments that move money wait until an
+	// operator with another token has approved them; see hook.Operation. Default:
+	// one operator suffices.
+	SecondPerson bool
 	// OpenMetrics serves /metrics without a token: for a loopback listener.
 	OpenMetrics bool
 }
@@ -69,6 +79,7 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = discard()
 	}
+	c.Logger = slog.New(show.MaskLog(c.Logger.Handler()))
 	if c.Now == nil {
 		c.Now = fault.Now
 	}
@@ -78,8 +89,8 @@ func (c Config) withDefaults() Config {
 	if len(c.Roles) == 0 {
 		c.Roles = AllRoles()
 	}
-	if c.KeepHints == 0 {
-		c.KeepHints = 24 * time.Hour
+	if c.Retention.Hints == 0 {
+		c.Retention.Hints = 24 * time.Hour
 	}
 	if c.Attempts == 0 {
 		c.Attempts = DefaultAttempts
@@ -130,14 +141,18 @@ func (c *Config) check() error {
 			add("role %.40q: there are receive, work and operate", string(role))
 		}
 	}
+	if _, ok := c.Store.(hook.ApprovalKeeper); c.SecondPerson && c.Store != nil && !ok {
+		add("SecondPerson: this store keeps no approvals")
+	}
 	c.checkHandlers(add)
 	c.checkDepartments(add)
 	c.checkAlarms(add)
+	c.checkRetention(add)
 	for _, d := range []struct {
 		name string
 		v    time.Duration
 	}{{"Lease", c.Lease}, {"Limit", c.Limit}, {"Grace", c.Grace}, {"BackoffBase", c.BackoffBase},
-		{"BackoffMax", c.BackoffMax}, {"MaxWaiting", c.MaxWaiting}, {"KeepBodies", c.KeepBodies}} {
+		{"BackoffMax", c.BackoffMax}, {"MaxWaiting", c.MaxWaiting}} {
 		if d.v < 0 {
 			add("%s is negative: %s", d.name, d.v)
 		}

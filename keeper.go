@@ -61,15 +61,17 @@ func New(cfg Config) (*Keeper, error) {
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
 		MaxBytes:    bytesEach(len(cfg.Handlers)),
 		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,
-		Meter: worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned},
+		Meter:   worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned},
+		Tracing: cfg.Tracing,
 	})
 	k.door = ingest.New(ingest.Config{
 		Sources: cfg.Sources, Recorder: cfg.Store, Rejector: cfg.Store, Handlers: k.handlers, Now: cfg.Now,
 		Logger: cfg.Logger, Budget: ingest.NewBudget(cfg.MaxBytesInFlight), Meter: k.metrics.delivery, Wake: k.pool.Wake,
+		Tracing: cfg.Tracing,
 	})
 	k.sweeper = &worker.Sweeper{
 		Keeping: cfg.Store, Every: 5 * time.Second, Ledger: 15 * time.Minute, Logger: cfg.Logger,
-		Rules:   hook.SweepRules{KeepHints: cfg.KeepHints, KeepBodies: cfg.KeepBodies},
+		Rules:   hook.SweepRules{Keep: cfg.Retention},
 		Balance: k.balanced,
 	}
 	k.takeIn(cfg.Departments)
@@ -213,15 +215,25 @@ func (k *Keeper) operatorRoutes() http.Handler {
 	}
 	kept, _ := k.cfg.Store.(hook.TokenKeeper) // a store that keeps none leaves the configured ones
 	gate := dashboard.NewGate(dashboard.GateConfig{Tokens: k.cfg.Tokens, Keeper: kept, Logger: k.cfg.Logger})
+	var previews hook.Planner // of the store and our own handlers
+	if p := worker.NewPreviews(k.cfg.Store, k.cfg.Handlers); p != nil {
+		previews = p
+	}
+	var second *dashboard.Approvals
+	if keeper, ok := k.cfg.Store.(hook.ApprovalKeeper); ok && k.cfg.SecondPerson {
+		second = dashboard.NewApprovals(keeper, k.operations(), k.cfg.Logger)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", gate.Guard(k.metrics.handler(), k.cfg.OpenMetrics))
 	if !k.cfg.has(RoleOperate) {
 		return mux
 	}
 	mux.Handle("/api/v1/", dashboard.API(dashboard.APIConfig{Ledger: k.cfg.Store, Sources: infos, Gate: gate,
-		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Operations: k.operations()}))
+		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Retention: k.cfg.Retention, Operations: k.operations(), Previews: previews,
+		Approvals: second}))
 	k.desk = dashboard.NewPages(dashboard.PagesConfig{Ledger: k.cfg.Store, Sources: infos, Routes: k.cfg.Handlers, Gate: gate,
-		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Operations: k.operations(), Again: k.door.Again})
+		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Retention: k.cfg.Retention, Operations: k.operations(), Again: k.door.Again, Previews: previews,
+		Approvals: second})
 	mux.Handle("/dashboard/", k.desk)
 	mux.Handle("GET /{$}", http.RedirectHandler("dashboard/", http.StatusSeeOther))
 	return mux
@@ -274,6 +286,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	all.Go(func() { k.sweeper.Run(ctx) })
 	all.Go(func() { k.duties.Run(ctx) })
 	all.Go(func() { k.bulkReplays(ctx) })
+	all.Go(func() { k.indexes(ctx) })
+	all.Go(func() { k.erasures(ctx) })
 	all.Wait()
 	return nil
 }

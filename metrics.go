@@ -50,6 +50,9 @@ func newMetrics(ledger hook.Ledger) *metrics {
 		Help: "When the ledger was last recomputed."})
 	m.registry.MustRegister(m.balanced, m.deliveries, m.acks, m.rejections, m.attempts, m.handlers, m.hanging, m.imbalance,
 		ledgerCollector{ledger}, collectors.NewGoCollector())
+	if searcher, ok := ledger.(hook.Searcher); ok {
+		m.registry.MustRegister(searchCollector{searcher})
+	}
 	return m
 }
 

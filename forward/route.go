@@ -27,6 +27,7 @@ func (f *Forwarder) route(d *Destination) hook.Route {
 	return hook.Route{
 		Name: d.Name, Source: strings.Join(sources, ","), Types: strings.Join(types, ","),
 		Events: d.Events, Trust: d.trust(),
+		Preview: &hook.Preview{}, // it writes nothing, and says where it would send
 		Handler: hook.HandlerFunc(func(ctx context.Context, e *hook.Event) (hook.Effect, error) {
 			_, err := f.Forward(ctx, e)
 			return nil, err

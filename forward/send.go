@@ -108,15 +108,23 @@ func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
 // tomorrow. The error's text holds the beginning of the answer: it is for
 // operators. A repeat sends the event again, under the same ids.
 func (f *Forwarder) Forward(ctx context.Context, e *hook.Event) (status int, err error) {
+	if err := hook.Outward(ctx, "send this event to the destination %s on %s", f.name, f.to.Host); err != nil {
+		return 0, err
+	}
 	header, err := f.headers(e)
 	if err != nil {
 		return 0, err
 	}
+	ctx, ended := hook.StartSpan(ctx, "forward", hook.Attribute{Name: "destination", Value: f.name})
+	defer func() { ended(err) }()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.to.String(), bytes.NewReader(e.Body))
 	if err != nil {
 		return 0, fmt.Errorf("destination %s: %v", f.name, err)
 	}
 	req.Header = header
+	if parent := hook.TraceParent(ctx); parent != "" {
+		req.Header.Set("Traceparent", parent) // of this attempt, whatever came with the event
+	}
 	resp, err := f.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {

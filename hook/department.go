@@ -20,6 +20,10 @@ type Department struct {
 	Duties     []Duty
 	Alarms     []Condition // what must not last
 	Metrics    []Metric    // under /metrics, beside the house's own
+
+	// Erase blanks what it keeps of a customer of a source, as an erasure asks; nil:
+	// it keeps nothing personal.
+	Erase Eraser
 }
 
 // Tables are a department's tables as steps of SQL. An engine runs each step
@@ -28,6 +32,11 @@ type Department struct {
 type Tables struct {
 	Name  string // 1 to 64 of a-z, 0-9, _ and -; the version is kept under it
 	Files fs.FS  // sqlite/0001_name.sql …, postgres/0001_name.sql …: as many steps for each engine
+
+	// Watched are tables whose changes a preview may show; see Preview. On
+	// PostgreSQL each gets a trigger that does nothing outside a preview; a table
+	// in another schema is named with it.
+	Watched []string
 }
 
 // Operation is one operation that a department adds to the operators' API. It is
@@ -37,6 +46,11 @@ type Operation struct {
 	Path   string   // below /api/v1/, with {name} for a part that varies: users/{id}/access
 	Need   Role     // the least role
 	Query  []string // parameters that it reads; any other is refused
+	// Money says that it moves money. Where a second person is required for that,
+	// the request waits until another operator approves it, and Handle is called
+	// with what was sent then. A repeat of Handle with the same body must not move
+	// the money twice.
+	Money bool
 
 	// Handle answers with a value that becomes the JSON answer. An ErrNotFound is
 	// answered 404, an ErrRefused 409, an ErrBadFilter 400, a Problem as it says,

@@ -19,6 +19,11 @@ type Event struct {
 	Header     http.Header
 	Body       []byte
 	RecordedAt time.Time
+
+	// Unreadable is why Header and Body are missing although they are kept: they
+	// are encrypted, and their key is missing or they were changed. No handler
+	// sees such an event; its attempt fails with this error.
+	Unreadable error
 }
 
 // Receipt is the answer of Record.

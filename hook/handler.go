@@ -61,6 +61,9 @@ type Route struct {
 	// MaxAttempts is how often an attempt may fail or be lost before the job is
 	// dead; zero means the worker's default.
 	MaxAttempts int
+	// Preview says that the handler can be run without consequences; nil means
+	// that a replay of it cannot be previewed.
+	Preview *Preview
 	// Trust lists the kinds of evidence that the handler takes. Empty means
 	// all, hints included: a handler must look at Event.Trust before it
 	// believes a body.

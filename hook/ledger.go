@@ -11,7 +11,9 @@ type Ledger interface {
 	// Counts gives totals of jobs by handler and state, and oldest ages.
 	Counts(ctx context.Context) (Counts, error)
 	// Events gives one page, newest first, and the cursor of the next page,
-	// empty at the end.
+	// empty at the end. A search that has several conditions or looks into bodies
+	// is bounded in time: its page may hold few events, or none, and still have a
+	// next one.
 	Events(ctx context.Context, f Filter) (page []*EventInfo, next string, err error)
 	// Event gives one event with its jobs, attempts and raw body.
 	Event(ctx context.Context, id string) (*EventDetail, error)
@@ -38,6 +40,9 @@ type Filter struct {
 	Key     string
 	Since   time.Time // recorded at or after
 	Until   time.Time // recorded before
+	Words   string    // all of these occur in the body; word* for what begins so. See Searcher
+	Path    string    // with Value: the body has exactly this value there, such as data.object.customer
+	Value   string    // a string, or the text of a number, true, false or null
 	Limit   int       // at most so many on this page; 0 means 100, the most is 1000
 	Cursor  string    // opaque, from the page before
 }
@@ -65,6 +70,7 @@ type EventInfo struct {
 	Deliveries int64      `json:"deliveries"`
 	Conflicts  int64      `json:"conflicts"`
 	Quarantine *string    `json:"quarantine"`
+	ErasedAt   *time.Time `json:"erased_at"` // body and headers were removed on request
 	State      State      `json:"state"`
 	Jobs       []JobInfo  `json:"jobs"`
 }

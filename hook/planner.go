@@ -7,6 +7,9 @@ type PlannedJob struct {
 	Handler    string `json:"handler"`
 	Generation int    `json:"generation"` // that it would have
 	Was        State  `json:"was"`        // of the handler's job now; empty if it has none
+
+	// Preview is what the job would change; nil where nobody has asked for it.
+	Preview *JobPreview `json:"preview,omitempty"`
 }
 
 // Planner is an optional role of a store: it says what a replay would do.

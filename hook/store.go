@@ -71,9 +71,8 @@ type Keeping interface {
 
 // SweepRules are the limits that a sweep enforces.
 type SweepRules struct {
-	KeepHints  time.Duration // bodies of finished hints are kept this long
-	KeepBodies time.Duration // bodies of finished events are kept this long; 0 means for ever
-	Ledger     bool          // recompute the ledger of the last 48 hours
+	Keep   Retention // what is kept how long
+	Ledger bool      // recompute the ledger of the last 48 hours
 }
 
 // SweepReport says what a sweep did.
@@ -81,7 +80,7 @@ type SweepReport struct {
 	Aged      int // open jobs that now count as backlog
 	Filled    int // jobs that a node which did not know a new route had left out
 	Mended    int // lines that had lost their head; must be 0
-	Pruned    int // bodies removed
+	Pruned    int // removed by retention: bodies, and events whose attempts or keys went
 	Imbalance int // events that the ledger cannot account for; must be 0
 	Checked   bool
 }

@@ -12,7 +12,7 @@ import (
 // suite closes it. An engine passes it unchanged or is not one of ours.
 func ExerciseStore(t *testing.T, open func(t *testing.T, clock *Clock) hook.Store) {
 	suites := []map[string]func(*bench){recording(), hints(), working(), lines(), effects(), ledger(), feeds(), tokens(),
-		plans(), neighbours(), departments(), desks()}
+		plans(), neighbours(), departments(), desks(), bodySearches(), previews(), approvals(), custody()}
 	for _, suite := range suites {
 		for name, f := range suite {
 			t.Run(name, func(t *testing.T) {

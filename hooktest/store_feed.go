@@ -277,7 +277,7 @@ func feedPruned(b *bench, feeder hook.Feeder) {
 	b.record(event{key: "a"})
 	b.finish(b.one("h", "a"))
 	b.clock.Advance(48 * time.Hour)
-	if _, err := b.store.Sweep(b.Context(), hook.SweepRules{KeepBodies: time.Hour}); err != nil {
+	if _, err := b.store.Sweep(b.Context(), hook.SweepRules{Keep: hook.Retention{Keep: hook.Keep{Bodies: time.Hour}}}); err != nil {
 		b.Fatal(err)
 	}
 	events, err := feeder.Feed(b.Context(), "app", hook.Filter{}, 0)

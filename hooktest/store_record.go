@@ -214,7 +214,7 @@ func keysOutliveBodies(b *bench) {
 		}
 	}
 	b.clock.Advance(40 * 24 * time.Hour)
-	rep, err := b.store.Sweep(b.Context(), hook.SweepRules{KeepBodies: 30 * 24 * time.Hour})
+	rep, err := b.store.Sweep(b.Context(), hook.SweepRules{Keep: hook.Retention{Keep: hook.Keep{Bodies: 30 * 24 * time.Hour}}})
 	if err != nil || rep.Pruned != 1 {
 		b.Fatalf("sweep: %+v, %v", rep, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -43,19 +44,21 @@ func (s *Store) CopyFrom(ctx context.Context, from Rows, told func(table string)
 	}
 	done := Copied{Rows: map[string]int64{}}
 	err := s.transact(ctx, s.work, transaction{limit: copyLimit, script: true}, func(ctx context.Context, tx *unit) error {
-		c := copying{tx: tx, from: from, done: &done, told: told}
+		c := copying{tx: tx, core: s.core, from: from, done: &done, told: told}
 		return c.run(ctx)
 	})
 	if err != nil {
 		return Copied{}, fmt.Errorf("copy: %w", err)
 	}
-	return done, s.transact(ctx, s.work, transaction{}, func(ctx context.Context, tx *unit) error {
+	err = s.transact(ctx, s.work, transaction{}, func(ctx context.Context, tx *unit) error {
 		return s.core.Load(ctx, tx) // the database has another id now
 	})
+	return done, errors.Join(err, s.loadKeys(ctx))
 }
 
 type copying struct {
 	tx   *unit
+	core *sqlstore.Core
 	xid  int64 // of this transaction: cursors stand within it
 	from Rows
 	done *Copied
@@ -64,7 +67,7 @@ type copying struct {
 
 // apart are tables that are not copied as they are: what they hold is of the
 // engine, of this very node, or written by the copy itself.
-var apart = []string{"meta", "departments", "turns", "nodes", "probes", "routes"}
+var apart = []string{"meta", "departments", "turns", "nodes", "probes", "routes", "unindexed", "words_state"}
 
 func (c *copying) run(ctx context.Context) error {
 	if err := c.check(ctx); err != nil {
@@ -83,6 +86,9 @@ func (c *copying) run(ctx context.Context) error {
 			c.done.Foreign = append(c.done.Foreign, table)
 		}
 	}
+	if err := c.keys(ctx, theirs); err != nil {
+		return err
+	}
 	for _, table := range ours {
 		if !slices.Contains(theirs, table) || slices.Contains(apart, table) {
 			continue
@@ -94,7 +100,29 @@ func (c *copying) run(ctx context.Context) error {
 	if err := c.database(ctx); err != nil {
 		return err
 	}
+	if err := c.core.CheckKeys(ctx, c.tx); err != nil {
+		return err // a copy that nobody can open is none
+	}
 	return c.sequences(ctx)
+}
+
+// keys makes room for the data keys of a source that is encrypted: what is sealed
+// is copied as it is. Those that Open has begun here have sealed nothing.
+func (c *copying) keys(ctx context.Context, theirs []string) error {
+	if !slices.Contains(theirs, "data_keys") {
+		return nil
+	}
+	for _, err := range c.from.Rows(ctx, "data_keys") {
+		if err != nil {
+			return err
+		}
+		if !c.core.Encrypts() {
+			return sqlstore.ErrUnopened
+		}
+		_, err := c.tx.ExecContext(ctx, `DELETE FROM data_keys`)
+		return err
+	}
+	return nil
 }
 
 // check refuses what could not be told apart afterwards.

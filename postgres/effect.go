@@ -29,7 +29,7 @@ func (s *Store) runEffects(ctx context.Context, conn *sql.Conn, queued *pgx.Batc
 		Budget:  s.opt.EffectBudget,
 		Through: func(g *sqlstore.Gate) hook.Tx { return &guard{gate: g, tx: conn, queued: queued} },
 		Cut:     func(err error) bool { return codeOf(err) == codeCanceled },
-	}.Run(context.WithValue(ctx, insideKey{s}, true), effects...)
+	}.Run(hook.WithSealer(context.WithValue(ctx, insideKey{s}, true), s.core.Sealer()), effects...)
 }
 
 // guard is the transaction as an effect sees it. Statements that would end it are

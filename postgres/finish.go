@@ -188,6 +188,9 @@ func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
 	if inside(ctx, s) {
 		return hook.ErrInsideEffect
 	}
+	if err := hook.Outward(ctx, "write to the database before its effect"); err != nil {
+		return err
+	}
 	for tries := 1; ; tries++ {
 		err := s.applyOnce(ctx, effect)
 		if err == nil || !again(err) || tries == 5 || ctx.Err() != nil {

@@ -29,20 +29,18 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (r hook.SweepR
 	if err := s.preparePartitions(ctx); err != nil {
 		s.opt.Logger.Warn("partitions not ready, tried again at the next sweep", "error", err)
 	}
-	if r.Pruned, err = s.dropPartitions(ctx, rules.KeepBodies); err != nil {
+	if r.Pruned, err = s.dropPartitions(ctx, rules.Keep.Longest()); err != nil {
 		s.opt.Logger.Warn("old bodies not dropped, tried again at the next sweep", "error", err)
 	}
-	steps := []struct {
-		total *int
-		run   func(context.Context, sqlstore.Tx) (int, bool, error)
-	}{
-		{&r.Filled, s.core.FillJobs},
-		{&r.Mended, s.core.MendLines},
-		{&r.Aged, s.core.Age},
-		{&r.Pruned, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) }},
-		{new(int), s.core.SealAudit},
+	steps := []housework{{&r.Filled, s.core.FillJobs}, {&r.Mended, s.core.MendLines}, {&r.Aged, s.core.Age}}
+	due, err := s.pruneDue(ctx, rules)
+	if err != nil {
+		return r, fmt.Errorf("sweep: %w", err)
 	}
-	for _, step := range steps {
+	for _, prune := range due {
+		steps = append(steps, housework{&r.Pruned, prune})
+	}
+	for _, step := range append(steps, housework{new(int), s.core.SealAudit}) {
 		for more := true; more && ctx.Err() == nil; {
 			n := 0
 			err := s.working(ctx, func(ctx context.Context, tx *unit) (err error) {
@@ -67,6 +65,12 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (r hook.SweepR
 		return err
 	})
 	return r, err
+}
+
+// housework is one kind of it: it adds to a total what it did.
+type housework struct {
+	total *int
+	run   func(context.Context, sqlstore.Tx) (n int, more bool, err error)
 }
 
 // refusedFor is how long a delivery that the database refused keeps the store

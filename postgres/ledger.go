@@ -115,6 +115,6 @@ func (s *Store) View(ctx context.Context, read func(ctx context.Context, tx hook
 	return s.snapshot(ctx, func(ctx context.Context, tx *unit) error {
 		g := sqlstore.NewGate(ctx)
 		defer g.Close() // what was refused has failed in the reader's own hands
-		return read(ctx, &guard{gate: g, tx: tx.conn})
+		return read(hook.WithSealer(ctx, s.core.Sealer()), &guard{gate: g, tx: tx.conn})
 	})
 }

@@ -32,7 +32,7 @@ func open(t testing.TB, url string, opt postgres.Options) *postgres.Store {
 
 func TestStore(t *testing.T) {
 	hooktest.ExerciseStore(t, func(t *testing.T, clock *hooktest.Clock) hook.Store {
-		s, err := postgres.Open(t.Context(), pgtest.Database(t), postgres.Options{Now: clock.Now, EffectBudget: budget, MaxConns: 8})
+		s, err := postgres.Open(t.Context(), pgtest.Database(t), postgres.Options{Now: clock.Now, EffectBudget: budget, MaxConns: 8, Search: hooktest.Search()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,10 @@ func (s *Store) migrate(ctx context.Context) error {
 			}
 		}
 	}
+	err := s.transact(ctx, s.work, migrating(), func(ctx context.Context, tx *unit) error { return watch(ctx, tx, s.opt.Tables) })
+	if err != nil {
+		return err
+	}
 	return s.transact(ctx, s.work, migrating(), mendTransactions)
 }
 

@@ -39,8 +39,17 @@ type Options struct {
 	// MaxConns bounds the connections; zero means 16, the least is 6. Two record,
 	// a quarter of the rest read, the others work jobs.
 	MaxConns int
+	// EncryptionKeys turn encryption at rest on: 32 random bytes each, the first
+	// wraps the keys that seal, the others only unwrap, while they are being
+	// replaced. All nodes need the same; a database that is encrypted is not opened
+	// without its key.
+	EncryptionKeys [][]byte
 	// Tables of departments, brought up to date after our own.
 	Tables []hook.Tables
+	// Search says what of bodies can be searched, once IndexWords has been called for
+	// it; nil leaves the index to other nodes, which should all have the same one.
+	// Encrypted bodies give no words.
+	Search *hook.Search
 	// Logger hears what was mended and what has to be tried again; nil is silent.
 	Logger *slog.Logger
 }
@@ -78,6 +87,7 @@ type Store struct {
 	closed bool // guarded by mu: nothing is handed over afterwards
 
 	sweeping   sync.Mutex // one sweep at a time
+	indexing   indexing
 	rejections sqlstore.Rejections
 	ready      readiness
 	refused    atomic.Pointer[refusal] // the last one; nil once a delivery was written
@@ -108,6 +118,9 @@ func connect(url string, opt Options) (*Store, error) {
 		records: make(chan *sqlstore.Incoming, 4096), finishes: make(chan *finishing, 4096), stop: make(chan struct{}),
 	}
 	s.core.Many = true
+	if err := s.core.UseKeys(opt.EncryptionKeys); err != nil {
+		return nil, err
+	}
 	readers := max((opt.MaxConns-writers)/4, 2)
 	s.write, s.read, s.work = pool(config, writers), pool(config, readers), pool(config, opt.MaxConns-writers-readers)
 	return s, nil
@@ -194,11 +207,20 @@ func (s *Store) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.loadKeys(ctx); err != nil {
+		return err
+	}
+	if err := s.openWords(); err != nil {
+		return err
+	}
 	if err := s.preparePartitions(ctx); err != nil {
 		s.opt.Logger.Warn("partitions not ready, the default ones are used until the next sweep", "error", err)
 	}
 	for i := range writers {
 		s.stopped.Go(func() { s.writeLoop(i == 0) })
+	}
+	if s.core.Encrypts() {
+		s.stopped.Go(s.keyLoop)
 	}
 	for range finishers {
 		s.stopped.Go(s.finishLoop)

@@ -15,7 +15,7 @@ import (
 var partitioned = [...]struct {
 	table string
 	days  int64
-}{{"bodies", 7}, {"events", 28}, {"attempts", 28}}
+}{{"bodies", 7}, {"events", 28}, {"attempts", 28}, {"event_words", 7}}
 
 const microsADay = 86_400_000_000
 
@@ -139,7 +139,7 @@ func (s *Store) partitionsOf(ctx context.Context, table string) (names []string,
 
 // dropPartition counts before it takes the lock that keeps readers out.
 func dropPartition(ctx context.Context, tx *unit, name string) (gone int, err error) {
-	if err := tx.Lock(ctx, "partitions"); err != nil {
+	if err := tx.Lock(ctx, "partitions", sqlstore.RetentionLock); err != nil {
 		return 0, err
 	}
 	var there bool
@@ -160,6 +160,22 @@ func dropPartition(ctx context.Context, tx *unit, name string) (gone int, err er
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.ExecContext(ctx, `DROP TABLE `+name)
-	return gone - int(kept), err
+	if _, err := tx.ExecContext(ctx, `DROP TABLE `+name); err != nil {
+		return 0, err
+	}
+	return gone - int(kept), dropWords(ctx, tx, strings.TrimPrefix(name, "bodies_"))
+}
+
+// dropWords drops the words of bodies whose partition is gone, except of those
+// that were kept. It comes after the bodies, as when the index is filled.
+func dropWords(ctx context.Context, tx *unit, day string) error {
+	name := "event_words_" + day
+	var there bool
+	if err := tx.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, "hookkeeper."+name).Scan(&there); err != nil || !there {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, fmt.Sprintf(`ALTER TABLE event_words DETACH PARTITION %[1]s;
+		INSERT INTO event_words SELECT w.* FROM %[1]s w WHERE EXISTS (SELECT 1 FROM bodies b WHERE b.seq = w.seq);
+		DROP TABLE %[1]s`, strconv.Quote(name)))
+	return err
 }

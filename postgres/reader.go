@@ -18,9 +18,10 @@ var (
 )
 
 // OpenReadOnly connects to the database at url and changes nothing in it. Replay
-// and Discard are refused: they need a node, or Open.
-func OpenReadOnly(ctx context.Context, url string) (*Reader, error) {
-	s, err := connect(url, Options{MaxConns: 6})
+// and Discard are refused: they need a node, or Open. Bodies and headers of an
+// encrypted database can be read only with its keys.
+func OpenReadOnly(ctx context.Context, url string, keys ...[]byte) (*Reader, error) {
+	s, err := connect(url, Options{MaxConns: 6, EncryptionKeys: keys})
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +37,15 @@ func OpenReadOnly(ctx context.Context, url string) (*Reader, error) {
 		if len(missing) > 0 {
 			return fmt.Errorf("schema %d lacks %d steps: run hookkeeper migrate up", version, len(missing))
 		}
-		return s.core.Load(ctx, tx)
+		if err := s.core.Load(ctx, tx); err != nil {
+			return err
+		}
+		if s.core.Encrypts() { // without a key all but bodies and headers can be read
+			if err := s.core.CheckKeys(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return s.core.ReadWordsMany(ctx, tx)
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", s.place, err), s.disconnect())

@@ -33,8 +33,15 @@ func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, h
 	if inside(ctx, s) {
 		return hook.Receipt{}, hook.ErrInsideEffect
 	}
+	if err := hook.Outward(ctx, "record an event of %s", d.Source); err != nil {
+		return hook.Receipt{}, err
+	}
 	id.Key, id.Type, id.Subject = StoredName(id.Key), StoredName(id.Type), StoredName(id.Subject)
-	p := sqlstore.NewIncoming(sqlstore.NewEntry(d, id, handlers))
+	e, err := s.core.NewEntry(d, id, handlers)
+	if err != nil {
+		return hook.Receipt{}, err
+	}
+	p := sqlstore.NewIncoming(e)
 	if err := s.enqueue(p); err != nil {
 		return hook.Receipt{}, err
 	}
@@ -174,7 +181,7 @@ func (s *Store) recordAll(ctx context.Context, entries []*sqlstore.Entry, notes 
 		if err := s.core.Record(ctx, tx, entries); err != nil {
 			return err
 		}
-		if err := s.rejections.Write(ctx, tx, notes); err != nil {
+		if err := s.rejections.Write(ctx, tx, s.core, notes); err != nil {
 			return err
 		}
 		return fault.Point("before-commit")
@@ -196,7 +203,7 @@ func (s *Store) writeNotes(notes []*hook.Rejection) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	err := s.transact(ctx, s.write, transaction{}, func(ctx context.Context, tx *unit) error {
-		return s.rejections.Write(ctx, tx, notes)
+		return s.rejections.Write(ctx, tx, s.core, notes)
 	})
 	if err != nil {
 		s.rejections.Forget()

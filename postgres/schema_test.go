@@ -200,7 +200,7 @@ func TestOddNamesAreRecorded(t *testing.T) {
 func TestBodiesGoByPartition(t *testing.T) {
 	clock := hooktest.NewClock()
 	url := pgtest.Database(t)
-	s := open(t, url, postgres.Options{MaxConns: 6, Now: clock.Now})
+	s := open(t, url, postgres.Options{MaxConns: 6, Now: clock.Now, Search: hooktest.Search()})
 	count := func(table string) (n int) {
 		t.Helper()
 		if err := dial(t, url).QueryRow(t.Context(), `SELECT count(*) FROM hookkeeper.`+table).Scan(&n); err != nil {
@@ -224,14 +224,21 @@ func TestBodiesGoByPartition(t *testing.T) {
 	if n := count("bodies_default"); n != 0 {
 		t.Errorf("%d bodies in the default partition, want their own", n)
 	}
+	index(t, s)
+	if n := count("event_words"); n != 3 {
+		t.Errorf("the words of %d events, want 3", n)
+	}
 	clock.Advance(60 * 24 * time.Hour) // nothing was made ready for that day
 	mustRecord(t, s, "late", "", "h")
 	if n := count("bodies_default"); n != 1 {
 		t.Errorf("%d bodies in the default partition, want the late one", n)
 	}
-	r, err := s.Sweep(t.Context(), hook.SweepRules{KeepBodies: 30 * 24 * time.Hour})
+	r, err := s.Sweep(t.Context(), hook.SweepRules{Keep: hook.Retention{Keep: hook.Keep{Bodies: 30 * 24 * time.Hour}}})
 	if err != nil || r.Pruned != 1 {
 		t.Errorf("sweep: %+v, %v; want one body gone", r, err)
+	}
+	if n := count("event_words"); n != 2 {
+		t.Errorf("the words of %d events, want those whose bodies are kept", n)
 	}
 	if n := count("bodies_default"); n != 2 {
 		t.Errorf("%d bodies in the default partition, want those that are still needed", n)

@@ -304,6 +304,13 @@ func ours(args []any) []any {
 			a = clean(v)
 		case []int64, []string, [][]byte, []*int64:
 			out[0] = pgx.QueryExecModeCacheDescribe
+		case []*string:
+			out[0] = pgx.QueryExecModeCacheDescribe
+			for _, text := range v {
+				if text != nil {
+					*text = clean(*text)
+				}
+			}
 		}
 		out = append(out, a)
 	}

@@ -67,6 +67,8 @@ var (
 	_ hook.Answerer    = (*StripeSource)(nil)
 	_ hook.Canonicaler = (*StripeSource)(nil)
 
+	_ = [...]hook.TimeSigner{(*StripeSource)(nil), (*TossSource)(nil), (*StandardSource)(nil), (*HMACSource)(nil)}
+
 	_ = [...]hook.Source{(*StripeSource)(nil), (*TossSource)(nil), (*GitHubSource)(nil), (*StandardSource)(nil), (*HMACSource)(nil)}
 	_ = [...]hook.Bounder{(*StripeSource)(nil), (*TossSource)(nil), (*GitHubSource)(nil), (*StandardSource)(nil), (*HMACSource)(nil)}
 	_ = [...]hook.Validator{(*StripeSource)(nil), (*TossSource)(nil), (*GitHubSource)(nil), (*StandardSource)(nil), (*HMACSource)(nil)}
@@ -194,6 +196,9 @@ func (b *base) MaxBodyBytes() int64 { return max(b.config.MaxBodyBytes, 0) }
 
 // RatePerSecond returns the configured bound; zero means none.
 func (b *base) RatePerSecond() float64 { return max(b.config.RatePerSecond, 0) }
+
+// SignsTime reports whether whatever verifies carries a signed time that is near.
+func (b *base) SignsTime() bool { return b.window.tolerance > 0 }
 
 // Published reports false: only hints need the sender's addresses.
 func (b *base) Published(netip.Addr) bool { return false }

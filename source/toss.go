@@ -98,6 +98,9 @@ func tossSigned(eventType string) bool {
 	return eventType == "payout.changed" || eventType == "seller.changed"
 }
 
+// SignsTime reports false: most of what Toss delivers is not signed at all.
+func (s *TossSource) SignsTime() bool { return false }
+
 // Verify accepts an event of a type that Toss never signs as the hint that it
 // is, and checks the signature of the two types that it does sign. The type
 // decides, so a body whose type cannot be read for certain (no JSON object, an

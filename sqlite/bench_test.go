@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/hooktest"
 	"github.com/hookkeeper/hookkeeper/internal/worker"
 	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
-func benchStore(b *testing.B) *sqlite.Store {
+func benchStore(b *testing.B, keys ...[]byte) *sqlite.Store {
 	b.Helper()
-	s, err := sqlite.Open(filepath.Join(b.TempDir(), "hook.db"), sqlite.Options{RecordTimeout: time.Minute})
+	s, err := sqlite.Open(filepath.Join(b.TempDir(), "hook.db"), sqlite.Options{RecordTimeout: time.Minute, EncryptionKeys: keys})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -44,10 +45,15 @@ func benchRecord(b *testing.B, s *sqlite.Store, i int64, subject bool) {
 
 // BenchmarkRecord records events of 3.6 KB with one job each; 256 callers share
 // commits, one caller has every commit alone.
-func BenchmarkRecord(b *testing.B) {
+func BenchmarkRecord(b *testing.B) { benchRecords(b) }
+
+// BenchmarkRecordEncrypted is BenchmarkRecord with encryption on.
+func BenchmarkRecordEncrypted(b *testing.B) { benchRecords(b, hooktest.EncryptionKey(1)) }
+
+func benchRecords(b *testing.B, keys ...[]byte) {
 	for _, callers := range []int{1, 256} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			s := benchStore(b)
+			s := benchStore(b, keys...)
 			var n atomic.Int64
 			b.SetParallelism((callers + 1) / 2)
 			b.ResetTimer()

@@ -23,7 +23,7 @@ func inside(ctx context.Context, s *Store) bool { return ctx.Value(insideKey{s})
 // RELEASE reveals before anything else runs: later statements would commit by
 // themselves.
 func (s *Store) runEffects(u *unit, effects ...hook.Effect) error {
-	ctx := context.WithValue(context.Background(), insideKey{s}, true)
+	ctx := hook.WithSealer(context.WithValue(context.Background(), insideKey{s}, true), s.core.Sealer())
 	statement := func(text string) func() error {
 		return func() error {
 			_, err := u.ExecContext(context.Background(), text)

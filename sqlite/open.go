@@ -4,7 +4,8 @@
 // file that another process works with, a schema newer than it knows, and
 // effects that take longer than 250 ms or touch the transaction they run in.
 //
-// The file has a companion, <file>.lock, that names the process that uses it.
+// The file has companions: <file>.lock names the process that uses it, and
+// <file>.search, where words of bodies are searched, can always be made anew.
 package sqlite
 
 import (
@@ -36,8 +37,15 @@ type Options struct {
 	EffectBudget time.Duration
 	// RecordTimeout is the longest that Record waits for its commit; zero means 4.5 s.
 	RecordTimeout time.Duration
+	// EncryptionKeys turn encryption at rest on: 32 random bytes each, the first
+	// wraps the keys that seal, the others only unwrap, while they are being
+	// replaced. A file that is encrypted is not opened without its key.
+	EncryptionKeys [][]byte
 	// Tables of departments, brought up to date after our own.
 	Tables []hook.Tables
+	// Search says what of bodies can be searched, by a file of its own, <file>.search,
+	// which IndexWords fills. Encrypted bodies give no words.
+	Search *hook.Search
 }
 
 // DefaultEffectBudget bounds one effect: the file has one writer, and an effect
@@ -78,6 +86,7 @@ type Store struct {
 
 	ahead atomic.Pointer[chan struct{}] // closed by the next sync; nil while all is on disk
 
+	side       *side // nil: this process takes no part in the search of bodies
 	rejections sqlstore.Rejections
 	broken     atomic.Pointer[error] // a failed fsync: see fatal
 	ready      readiness
@@ -108,7 +117,11 @@ func Open(path string, opt Options) (*Store, error) {
 		records: make(chan *sqlstore.Incoming, 4096), ops: make(chan *op, 4096),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if err := s.start(); err != nil {
+	err = s.core.UseKeys(opt.EncryptionKeys)
+	if err == nil {
+		err = s.start()
+	}
+	if err != nil {
 		unlock()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -133,6 +146,7 @@ func create(path string) error {
 func (s *Store) start() (err error) {
 	ctx := context.Background()
 	s.db, err = sql.Open("sqlite", dsn(s.path, "_txlock=immediate", "_pragma=page_size(8192)",
+		"_pragma=secure_delete(1)", // what retention and erasures remove, and what is sealed later, leaves the file
 		"_pragma=journal_mode(WAL)", "_pragma=wal_autocheckpoint(8000)", "_pragma=cache_size(-8192)"))
 	if err != nil {
 		return err
@@ -156,6 +170,9 @@ func (s *Store) start() (err error) {
 		err = s.load(ctx)
 	}
 	if err == nil {
+		err = s.openWords()
+	}
+	if err == nil {
 		err = openAll(ctx, s.readers)
 	}
 	if err != nil {
@@ -167,6 +184,7 @@ func (s *Store) start() (err error) {
 	s.level = syncFull
 	s.statements, s.effects = newStatements(s.conn, maxStatements), newStatements(s.conn, maxEffects)
 	go s.write()
+	s.side.begin(ctx)
 	return nil
 }
 
@@ -230,10 +248,15 @@ func (s *Store) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	adoptKeys, err := s.core.LoadKeys(ctx, tx)
+	if err != nil {
+		return err
+	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
 	adopt()
+	adoptKeys()
 	return nil
 }
 
@@ -249,7 +272,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.stop)
 	<-s.stopped
-	err := errors.Join(s.statements.close(), s.effects.close(), s.conn.Close(), s.hot.close(), s.readers.Close(), s.db.Close())
+	err := errors.Join(s.side.close(), s.statements.close(), s.effects.close(), s.conn.Close(), s.hot.close(), s.readers.Close(), s.db.Close())
 	s.unlock()
 	return err
 }

@@ -161,21 +161,28 @@ type Reader struct {
 	db   *sql.DB
 	core *sqlstore.Core
 	path string
+	side *sideFile // nil: there is no index of words
 }
 
 var _ hook.Ledger = (*Reader)(nil)
 
 // OpenReadOnly opens the file at path without changing it. Replay and Discard
-// are refused: they need the server, or Open.
-func OpenReadOnly(path string) (*Reader, error) {
+// are refused: they need the server, or Open. Bodies and headers of an encrypted
+// file can be read only with its keys.
+func OpenReadOnly(path string, keys ...[]byte) (*Reader, error) {
 	db, err := openReaders(path)
 	if err != nil {
 		return nil, err
 	}
 	r := &Reader{db: db, core: sqlstore.NewCore(time.Now), path: path}
-	if err := r.check(context.Background()); err != nil {
+	err = r.core.UseKeys(keys)
+	if err == nil {
+		err = r.check(context.Background())
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
 	}
+	r.openSide(context.Background())
 	return r, nil
 }
 
@@ -203,11 +210,19 @@ func (r *Reader) check(ctx context.Context) error {
 	if len(missing) > 0 {
 		return fmt.Errorf("schema %d lacks %d steps: run hookkeeper migrate up", version, len(missing))
 	}
-	return r.core.Load(ctx, r.db)
+	if err := r.core.Load(ctx, r.db); err != nil || !r.core.Encrypts() {
+		return err // without a key all but bodies and headers can be read
+	}
+	return r.core.CheckKeys(ctx, r.db)
 }
 
 // Close closes the file.
-func (r *Reader) Close() error { return r.db.Close() }
+func (r *Reader) Close() error {
+	if r.side == nil {
+		return r.db.Close()
+	}
+	return errors.Join(r.side.close(), r.db.Close())
+}
 
 // View implements hook.Viewer, also beside a running server.
 func (r *Reader) View(ctx context.Context, read func(ctx context.Context, tx hook.Tx) error) error {
@@ -216,7 +231,7 @@ func (r *Reader) View(ctx context.Context, read func(ctx context.Context, tx hoo
 		return err
 	}
 	defer tx.Rollback()
-	return read(ctx, tx)
+	return read(hook.WithSealer(ctx, r.core.Sealer()), tx)
 }
 
 // Counts implements hook.Ledger.

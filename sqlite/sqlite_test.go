@@ -11,7 +11,7 @@ import (
 
 func open(t *testing.T, clock *hooktest.Clock) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"), sqlite.Options{Now: clock.Now})
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"), sqlite.Options{Now: clock.Now, Search: hooktest.Search()})
 	if err != nil {
 		t.Fatal(err)
 	}

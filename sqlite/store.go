@@ -19,7 +19,13 @@ func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, h
 	if inside(ctx, s) {
 		return hook.Receipt{}, hook.ErrInsideEffect
 	}
-	e := sqlstore.NewEntry(d, id, handlers)
+	if err := hook.Outward(ctx, "record an event of %s", d.Source); err != nil {
+		return hook.Receipt{}, err
+	}
+	e, err := s.core.NewEntry(d, id, handlers)
+	if err != nil {
+		return hook.Receipt{}, err
+	}
 	if fault.Mutant("check_then_insert") && s.mutantSeen(ctx, e) {
 		return hook.Receipt{Duplicate: true}, nil
 	}
@@ -176,12 +182,17 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 
 // Apply implements hook.Applier.
 func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
+	if err := hook.Outward(ctx, "write to the database before its effect"); err != nil {
+		return err
+	}
 	return s.submit(ctx, false, func(_ context.Context, tx *unit) error { return s.runEffects(tx, effect) })
 }
 
 // View implements hook.Viewer.
 func (s *Store) View(ctx context.Context, read func(ctx context.Context, tx hook.Tx) error) error {
-	return s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error { return read(ctx, tx) })
+	return s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return read(hook.WithSealer(ctx, s.core.Sealer()), tx)
+	})
 }
 
 // Turn implements hook.TurnKeeper.
@@ -202,20 +213,25 @@ func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
 	return err
 }
 
+// housework is one kind of it: it adds to a total what it did.
+type housework struct {
+	total *int
+	run   func(context.Context, sqlstore.Tx) (n int, more bool, err error)
+}
+
 // Sweep implements hook.Keeping, in small transactions between which reception
 // goes on.
 func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepReport, error) {
 	var r hook.SweepReport
-	steps := []struct {
-		total *int
-		run   func(context.Context, sqlstore.Tx) (int, bool, error)
-	}{
-		{&r.Filled, s.core.FillJobs},
-		{&r.Aged, s.core.Age},
-		{&r.Pruned, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) }},
-		{new(int), s.core.SealAudit},
+	steps := []housework{{&r.Filled, s.core.FillJobs}, {&r.Aged, s.core.Age}}
+	due, err := s.pruneDue(ctx, rules)
+	if err != nil {
+		return r, fmt.Errorf("sweep: %w", err)
 	}
-	for _, step := range steps {
+	for _, prune := range due {
+		steps = append(steps, housework{&r.Pruned, prune})
+	}
+	for _, step := range append(steps, housework{new(int), s.core.SealAudit}) {
 		for more := true; more && ctx.Err() == nil; {
 			var n int
 			err := s.submit(ctx, false, func(ctx context.Context, tx *unit) (err error) {
@@ -231,7 +247,7 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepRep
 	if !rules.Ledger || ctx.Err() != nil {
 		return r, ctx.Err()
 	}
-	err := s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
 		r.Imbalance, err = s.core.Imbalance(ctx, tx, 48)
 		r.Checked = err == nil
 		return err

@@ -38,6 +38,7 @@ func (s *Store) write() {
 	defer close(s.stopped)
 	for {
 		s.keepNumbers()
+		s.keepSeals()
 		busy := s.turn()
 		if busy {
 			continue
@@ -80,7 +81,7 @@ func (s *Store) lastWords() {
 	if len(notes) == 0 {
 		return
 	}
-	_ = s.transact(func(ctx context.Context, tx *unit) error { return s.rejections.Write(ctx, tx, notes) })
+	_ = s.transact(func(ctx context.Context, tx *unit) error { return s.rejections.Write(ctx, tx, s.core, notes) })
 }
 
 func (s *Store) keepNumbers() {
@@ -94,6 +95,21 @@ func (s *Store) keepNumbers() {
 	})
 	if err == nil {
 		adopt() // otherwise the numbers left suffice until the next try
+	}
+}
+
+// keepSeals gets leave to seal more before what is left runs out.
+func (s *Store) keepSeals() {
+	if !s.core.LowSeals() {
+		return
+	}
+	var adopt func()
+	err := s.transact(func(ctx context.Context, tx *unit) (err error) {
+		adopt, err = s.core.LoadKeys(ctx, tx)
+		return err
+	})
+	if err == nil {
+		adopt()
 	}
 }
 
@@ -142,7 +158,7 @@ func (s *Store) recordAll(entries []*sqlstore.Entry, notes []*hook.Rejection) er
 		if err := s.core.Record(ctx, tx, entries); err != nil {
 			return err
 		}
-		if err := s.rejections.Write(ctx, tx, notes); err != nil {
+		if err := s.rejections.Write(ctx, tx, s.core, notes); err != nil {
 			return err
 		}
 		return fault.Point("before-commit")

@@ -52,19 +52,24 @@ func onEngines(t *testing.T, test func(b *bench)) {
 	for name, open := range engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			clock := hooktest.NewClock()
-			b := &bench{T: t, clock: clock, store: open(t, clock)}
-			b.sim = stripetest.New(clock.Now(), stripe.PinnedVersion)
-			t.Cleanup(func() {
-				b.stop()
-				hooktest.CheckLedger(t, b.store)
-				if err := b.store.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			test(b)
+			onEngine(t, open, test)
 		})
 	}
+}
+
+// onEngine runs a test on one of them.
+func onEngine(t *testing.T, open func(t *testing.T, clock *hooktest.Clock) hook.Store, test func(b *bench)) {
+	clock := hooktest.NewClock()
+	b := &bench{T: t, clock: clock, store: open(t, clock)}
+	b.sim = stripetest.New(clock.Now(), stripe.PinnedVersion)
+	t.Cleanup(func() {
+		b.stop()
+		hooktest.CheckLedger(t, b.store)
+		if err := b.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	test(b)
 }
 
 // bench is a billing department on a store, with Stripe's double beside it.

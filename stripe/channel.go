@@ -57,6 +57,9 @@ func (d *Desk) handleChannel(ch Channel) hook.HandlerFunc {
 		case state == noticeNone, ch.Kinds != "" && !hook.Match(ch.Kinds, n.Kind):
 			return nil, nil
 		}
+		if err := hook.Outward(ctx, "tell the channel %s: %s", ch.Name, n.Kind); err != nil {
+			return nil, err
+		}
 		// If we die between here and the commit of the effect, the next attempt
 		// sends it again, under the same key.
 		if err := ch.Sender.Send(ctx, n); err != nil {
@@ -104,11 +107,13 @@ func (d *Desk) noticeFor(ctx context.Context, ch Channel, e *hook.Event) (n Noti
 		if sent, err := d.consequence(ctx, tx, e, "notify-"+ch.Name, n.Key); err != nil || sent.Valid {
 			return err
 		}
-		err = tx.QueryRowContext(ctx, `SELECT n.kind, n.user_id, n.title, n.body, coalesce((SELECT max(c.email) FROM customers c
-				WHERE c.source = n.source AND c.mode = n.mode AND c.user_id = n.user_id), '')
-			FROM notifications n WHERE n.id = $1`, n.Key).Scan(&n.Kind, &n.UserID, &n.Title, &n.Body, &n.Email)
+		err = tx.QueryRowContext(ctx, `SELECT kind, user_id, title, body FROM notifications WHERE id = $1`,
+			n.Key).Scan(&n.Kind, &n.UserID, &n.Title, &n.Body)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil // the application has deleted it
+		}
+		if err == nil {
+			n.Email, err = d.emailOf(ctx, tx, e.Mode, n.UserID)
 		}
 		state = noticeReady
 		return err

@@ -80,7 +80,8 @@ type Store interface {
 type Users interface {
 	// UserOf returns the user's id, or nothing if no user is known yet. It must
 	// answer within the context's two seconds; after an error the job is tried
-	// again.
+	// again. In a preview (hook.Previewing) it may only read; whatever does more
+	// returns what hook.Outward gives.
 	UserOf(ctx context.Context, c Customer) (user string, err error)
 }
 

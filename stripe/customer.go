@@ -125,9 +125,12 @@ func (d *Desk) customer(ctx context.Context, mode, id string) (user, email strin
 		var u, e sql.NullString
 		err := tx.QueryRowContext(ctx, `SELECT user_id, email FROM customers
 			WHERE source = $1 AND mode = $2 AND customer_id = $3`, d.name, mode, id).Scan(&u, &e)
-		user, email = u.String, e.String
 		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+			err = nil
+		}
+		user = u.String
+		if err == nil {
+			email, err = hook.SealerOf(ctx).OpenText(emailPlace(d.name, mode, id), e.String)
 		}
 		return err
 	})
@@ -153,20 +156,26 @@ func (d *Desk) meet(ctx context.Context, tx hook.Tx, mode string, p person) (use
 	if p.deleted {
 		deleted = p.at
 	}
+	email, err := hook.SealerOf(ctx).SealText(emailPlace(d.name, mode, p.customer), p.email)
+	if err != nil {
+		return "", fmt.Errorf("write customer %s: %w", p.customer, err)
+	}
 	var now sql.NullString
 	err = tx.QueryRowContext(ctx, `INSERT INTO customers
-		(source, mode, customer_id, user_id, user_rank, user_at, email, email_at, deleted_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		(source, mode, customer_id, user_id, user_rank, user_at, email, email_at, deleted_at, updated_at, email_index)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (source, mode, customer_id) DO UPDATE SET
 			user_id = CASE WHEN `+betterUser+` THEN excluded.user_id ELSE customers.user_id END,
 			user_rank = CASE WHEN `+betterUser+` THEN excluded.user_rank ELSE customers.user_rank END,
 			user_at = CASE WHEN `+betterUser+` THEN excluded.user_at ELSE customers.user_at END,
 			email = CASE WHEN `+newerEmail+` THEN excluded.email ELSE customers.email END,
+			email_index = CASE WHEN `+newerEmail+` THEN excluded.email_index ELSE customers.email_index END,
 			email_at = CASE WHEN `+newerEmail+` THEN excluded.email_at ELSE customers.email_at END,
 			deleted_at = coalesce(customers.deleted_at, excluded.deleted_at),
 			updated_at = excluded.updated_at
 		RETURNING user_id`,
-		d.name, mode, p.customer, orNull(p.user), p.rank, userAt, orNull(p.email), emailAt, deleted, d.cfg.Now()).Scan(&now)
+		d.name, mode, p.customer, orNull(p.user), p.rank, userAt, orNull(email), emailAt, deleted, d.cfg.Now(),
+		orNull(emailIndex(ctx, p.email))).Scan(&now)
 	if err != nil {
 		return "", fmt.Errorf("write customer %s: %w", p.customer, err)
 	}
@@ -187,7 +196,8 @@ const (
 		OR excluded.user_rank = customers.user_rank AND (excluded.user_at > customers.user_at
 		OR excluded.user_at = customers.user_at AND excluded.user_id > customers.user_id)))`
 	newerEmail = `(excluded.email IS NOT NULL AND (excluded.email_at > customers.email_at
-		OR excluded.email_at = customers.email_at AND coalesce(excluded.email > customers.email, TRUE)))`
+		OR excluded.email_at = customers.email_at AND coalesce(coalesce(excluded.email_index, excluded.email)
+			> coalesce(customers.email_index, customers.email), TRUE)))`
 )
 
 // handleCustomer keeps the table customers.

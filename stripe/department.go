@@ -53,7 +53,7 @@ func withTwins(types ...string) []string {
 func (d *Desk) Department() hook.Department {
 	told := slices.Concat(subscriptionTypes(), invoiceTypes(), paymentTypes())
 	dept := hook.Department{
-		Name: d.name, Tables: Tables(), Operations: d.operations(), Duties: d.duties(),
+		Name: d.name, Tables: Tables(), Operations: d.operations(), Duties: d.duties(), Erase: d.erase,
 		Routes: []hook.Route{
 			d.route("customers", d.handleCustomer, withTwins(customerTypes()...)),
 			d.route("subscriptions", d.handleSubscription, append(withTwins(append(subscriptionTypes(), invoiceTypes()...)...), driftType)),
@@ -70,7 +70,8 @@ func (d *Desk) Department() hook.Department {
 // route takes events whose body we can believe: never hints.
 func (d *Desk) route(concern string, h hook.HandlerFunc, types []string) hook.Route {
 	r := hook.Route{Name: d.name + "-" + concern, Source: d.name, Handler: h,
-		Trust: []hook.Trust{hook.TrustSignature, hook.TrustSenderAPI, hook.TrustInternal}}
+		Preview: &hook.Preview{Tables: append(shownTables(), "consequences")},
+		Trust:   []hook.Trust{hook.TrustSignature, hook.TrustSenderAPI, hook.TrustInternal}}
 	for i, t := range types {
 		if i > 0 {
 			r.Types += ","

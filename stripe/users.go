@@ -153,6 +153,9 @@ func (h *HTTPUsers) UserOf(ctx context.Context, c Customer) (string, error) {
 }
 
 func (h *HTTPUsers) ask(ctx context.Context, c Customer, now time.Time) (string, error) {
+	if err := hook.Outward(ctx, "ask the application, by POST, for the user of customer %s", c.ID); err != nil {
+		return "", err
+	}
 	body, err := json.Marshal(c)
 	if err != nil {
 		return "", err

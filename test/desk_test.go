@@ -120,13 +120,13 @@ func (c *deskClient) pages(t *testing.T, n int) []string {
 	list := []string{"/metrics", "/dashboard/", "/dashboard/events/" + found[0].ID, "/dashboard/events/" + found[0].ID + "/replay",
 		"/api/v1/events/" + found[0].ID, "/api/v1/counts"}
 	for _, name := range []string{"alarms", "rejected", "jobs", "jobs?state=waiting", "jobs?state=dead", "dead", "bulk", "bulk/new?type=push",
-		"sources", "handlers", "metrics", "audit", "settings", "search?q=" + key} {
+		"sources", "handlers", "metrics", "audit", "privacy", "settings", "search?q=" + key} {
 		list = append(list, "/dashboard/"+name)
 	}
 	for _, filter := range []string{"", "source=shop", "source=legacy", "type=push", "type=invoice.kind_1*", "type=radar.early_fraud_warning.created",
 		"subject=sub_heavy", "subject=" + found[0].Subject, "subject=sub_heavy&type=push", "subject=sub_heavy&source=legacy", "key=" + key,
 		"state=done", "state=dead", "state=waiting", "state=quarantined", "state=no_handler", "source=legacy&state=dead",
-		"since=" + since, "until=" + since, "until=" + since + "&source=legacy&type=invoice.kind_7"} {
+		"since=" + since, "until=" + since, "until=" + since + "&source=legacy&type=invoice.kind_7", "q=found_nowhere", "q=sub_heavy&source=legacy", "json=nowhere%3D" + key} {
 		list = append(list, "/dashboard/events?"+filter, "/api/v1/events?"+filter)
 	}
 	return list

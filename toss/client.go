@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/tidwall/gjson"
 )
 
@@ -85,11 +86,14 @@ func (c *Config) transport() (*http.Transport, error) {
 	return t, nil
 }
 
+// pathConfirm is the one call that takes money.
+const pathConfirm = "/v1/payments/confirm"
+
 // Confirm takes the money of an authorised payment: the one call that does. The
 // amount is the stored order's. A repeat with the same key is answered as the
 // first was.
 func (c *Client) Confirm(ctx context.Context, paymentKey, orderID string, amount int64, key string) (*Payment, error) {
-	return c.post(ctx, "confirm", "/v1/payments/confirm", key,
+	return c.post(ctx, "confirm", pathConfirm, key,
 		map[string]any{"paymentKey": paymentKey, "orderId": orderID, "amount": amount})
 }
 
@@ -131,6 +135,9 @@ func (c *Client) Cancel(ctx context.Context, paymentKey string, what CancelOrder
 }
 
 func (c *Client) post(ctx context.Context, op, path, key string, body map[string]any) (*Payment, error) {
+	if err := hook.Outward(ctx, "call POST %s", path); err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
@@ -165,6 +172,9 @@ const outcomeOK = "ok"
 // send makes one call and tells how it ended.
 func (c *Client) send(ctx context.Context, op string, request func(context.Context) (*http.Request, error)) (*Payment, error) {
 	p, err := c.exchange(ctx, op, request)
+	if hook.Previewing(ctx) {
+		return p, err // a question of a preview counts nowhere
+	}
 	outcome := outcomeOK
 	if err != nil {
 		outcome = string(classOf(err))

@@ -51,6 +51,9 @@ func (d *Desk) handleAuthorized(ctx context.Context, e *hook.Event) (hook.Effect
 	if err != nil || !ok {
 		return later(effect, err)
 	}
+	if err := hook.Outward(ctx, "claim the order %s and call POST %s", o.ID, pathConfirm); err != nil {
+		return nil, err
+	}
 	if o, err = d.claim(ctx, a); err != nil {
 		return nil, err
 	}
@@ -71,13 +74,13 @@ func (d *Desk) genuine(ctx context.Context, o *order, a authorized) (bool, hook.
 	p, err := d.client.Payment(ctx, a.PaymentKey)
 	switch {
 	case err != nil && classOf(err) == ClassMissing:
-		d.log.Warn("success page with a payment key that toss does not know: nothing is confirmed",
+		d.logOf(ctx).Warn("success page with a payment key that toss does not know: nothing is confirmed",
 			"order", o.ID, "checkout", o.Checkout)
 		return false, d.remark(o.ID, "refused", errorCode(err), "payment key unknown to toss"), nil
 	case err != nil:
 		return false, nil, d.troubled(ctx, o, err)
 	case p.OrderID != o.ID || p.TotalAmount != o.Amount || p.Currency != o.Currency:
-		d.log.Error("alarm: success page with another order's payment, or another amount: nothing is confirmed",
+		d.logOf(ctx).Error("alarm: success page with another order's payment, or another amount: nothing is confirmed",
 			"order", o.ID, "checkout", o.Checkout, "toss_order", p.OrderID, "toss_amount", p.TotalAmount,
 			"toss_currency", p.Currency, "amount", o.Amount)
 		if p.OrderID == o.ID && p.Captured() > 0 {
@@ -217,6 +220,9 @@ func (d *Desk) confirm(ctx context.Context, o *order) (hook.Effect, error) {
 	if err == nil {
 		return d.settle(answer{o.ID, o.Version, p, asked}), nil
 	}
+	if hook.Previewing(ctx) {
+		return nil, err
+	}
 	if d.cfg.mutant("cancel_on_timeout") && classOf(err) == ClassUnknown {
 		_, _ = d.client.Cancel(ctx, o.PaymentKey, CancelOrder{Reason: "timeout"}, "mutant-"+o.ID)
 		return d.fail(o, "TIMEOUT", asked), nil
@@ -305,6 +311,9 @@ func (d *Desk) fail(o *order, reason string, asked time.Time) hook.Effect {
 // troubled turns a failed question into the time of the next one. Refused keys
 // are told to people at once, and the order stays as it is.
 func (d *Desk) troubled(ctx context.Context, o *order, cause error) error {
+	if hook.Previewing(ctx) {
+		return cause
+	}
 	switch classOf(cause) {
 	case ClassKeys:
 		if err := d.needs(ctx, o.ID, attentionKeys); err != nil {

@@ -83,6 +83,7 @@ func (d *Desk) Department() hook.Department {
 		Operations: d.operations(),
 		Alarms:     conditions(),
 		Metrics:    d.metrics(),
+		Erase:      d.erase,
 		Duties: []hook.Duty{
 			{Name: "toss-sweep", Every: 5 * time.Second, Run: d.Sweep},
 			{Name: "toss-refunds", Every: 2 * time.Second, Run: d.WorkRefunds},
@@ -97,12 +98,21 @@ func (d *Desk) Department() hook.Department {
 // Routes are the two handlers: one confirms what our success page recorded, one
 // takes the hints of Toss.
 func (d *Desk) Routes() []hook.Route {
+	preview := &hook.Preview{Tables: shownTables(), Hidden: []string{"secret", "receiver"}}
 	return []hook.Route{
 		{Name: routeConfirm, Source: sourceCheckout, Types: typeAuthorized, Trust: []hook.Trust{hook.TrustInternal},
-			Handler: hook.HandlerFunc(d.handleAuthorized), MaxAttempts: confirmAttempts},
+			Handler: hook.HandlerFunc(d.handleAuthorized), MaxAttempts: confirmAttempts, Preview: preview},
 		{Name: routeSettle, Source: d.cfg.Source, Types: "PAYMENT_STATUS_CHANGED,DEPOSIT_CALLBACK,CANCEL_STATUS_CHANGED",
-			Handler: hook.HandlerFunc(d.handleHint), MaxAttempts: confirmAttempts},
+			Handler: hook.HandlerFunc(d.handleHint), MaxAttempts: confirmAttempts, Preview: preview},
 	}
+}
+
+// logOf is the log, except in a preview, which leaves no trace in it either.
+func (d *Desk) logOf(ctx context.Context) *slog.Logger {
+	if hook.Previewing(ctx) {
+		return slog.New(slog.DiscardHandler)
+	}
+	return d.log
 }
 
 // now is the time to the microsecond, as the store keeps it.

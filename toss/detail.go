@@ -55,7 +55,7 @@ func (d *Desk) detail(ctx context.Context, id string) (*OrderDetail, error) {
 		if err != nil {
 			return err
 		}
-		c, err := scanCheckout(tx.QueryRowContext(ctx, `SELECT `+checkoutColumns+` FROM checkouts WHERE id = $1`, o.Checkout))
+		c, err := scanCheckout(ctx, tx.QueryRowContext(ctx, `SELECT `+checkoutColumns+` FROM checkouts WHERE id = $1`, o.Checkout))
 		if err != nil {
 			return err
 		}

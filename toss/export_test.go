@@ -43,3 +43,8 @@ func (d *Desk) Answer(ctx context.Context, id string) (hook.Effect, error) {
 	}
 	return d.bring(ctx, o)
 }
+
+// HasSeat is whether a buyer has a live registration.
+func HasSeat(ctx context.Context, tx hook.Tx, product, buyer string) (bool, error) {
+	return hasSeat(ctx, tx, product, buyer)
+}

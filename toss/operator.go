@@ -39,7 +39,7 @@ func (d *Desk) operations() []hook.Operation {
 			Doc: doc("One order with its refunds, money given back, notes, and the other orders of its purchase", nil, "")},
 		{Method: "POST", Path: "orders/{order}/ask", Need: hook.RoleOperator, Handle: d.opAsk,
 			Doc: doc("Ask Toss again about an order, and settle what it shows", nil, "")},
-		{Method: "POST", Path: "orders/{order}/refund", Need: hook.RoleAdmin, Handle: d.opRefund,
+		{Method: "POST", Path: "orders/{order}/refund", Need: hook.RoleAdmin, Money: true, Handle: d.opRefund,
 			Doc: doc("Give an order's money back, all or a part; the key makes a repeat the same refund", nil,
 				`{"type":"object","required":["key","reason"],"properties":{"key":{"type":"string"},"reason":{"type":"string"},
 				"amount":{"type":"integer"},"receiver":{"type":"object","properties":{"bank":{"type":"string"},
@@ -221,7 +221,7 @@ func (d *Desk) opOrders(r *http.Request) (any, error) {
 				next = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d:%s", last.CreatedAt.Time.UnixMicro(), last.ID))
 				break
 			}
-			c, err := scanCheckout(tx.QueryRowContext(ctx, `SELECT `+checkoutColumns+` FROM checkouts WHERE id = $1`, o.Checkout))
+			c, err := scanCheckout(ctx, tx.QueryRowContext(ctx, `SELECT `+checkoutColumns+` FROM checkouts WHERE id = $1`, o.Checkout))
 			if err != nil {
 				return err
 			}

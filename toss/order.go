@@ -46,11 +46,14 @@ type order struct {
 
 const checkoutColumns = `id, product, buyer, customer_key, lang, return_url, opened_at, created_at`
 
-func scanCheckout(row scanner) (*checkout, error) {
+func scanCheckout(ctx context.Context, row scanner) (*checkout, error) {
 	var c checkout
 	err := row.Scan(&c.ID, &c.Product, &c.Buyer, &c.CustomerKey, &c.Lang, &c.ReturnURL, &c.OpenedAt, &c.CreatedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, hook.ErrNotFound
+	}
+	if err == nil {
+		err = openInto(ctx, &c.Buyer, placeBuyer+c.ID)
 	}
 	return &c, err
 }
@@ -58,7 +61,7 @@ func scanCheckout(row scanner) (*checkout, error) {
 // lockCheckout takes the row of a purchase until the transaction ends: the lock
 // of all its orders.
 func lockCheckout(ctx context.Context, tx hook.Tx, id string) (*checkout, error) {
-	return scanCheckout(tx.QueryRowContext(ctx,
+	return scanCheckout(ctx, tx.QueryRowContext(ctx,
 		`UPDATE checkouts SET version = version + 1 WHERE id = $1 RETURNING `+checkoutColumns, id))
 }
 
@@ -66,7 +69,7 @@ const orderColumns = `id, checkout, product, attempt, request_key, amount, curre
 	confirm_key, confirm_no, confirm_until, sent, toss_status, method, captured, refunded, secret, account, due_at,
 	attention, asked_at, created_at, updated_at, expires_at, settled_at, prepared_at, version`
 
-func scanOrder(row scanner) (*order, error) {
+func scanOrder(ctx context.Context, row scanner) (*order, error) {
 	var o order
 	err := row.Scan(&o.ID, &o.Checkout, &o.Product, &o.Attempt, &o.RequestKey, &o.Amount, &o.Currency, &o.State,
 		&o.Reason, &o.PaymentKey, &o.ConfirmKey, &o.ConfirmNo, &o.ConfirmUntil, &o.Sent, &o.TossStatus, &o.Method,
@@ -76,11 +79,17 @@ func scanOrder(row scanner) (*order, error) {
 		return nil, hook.ErrNotFound
 	}
 	o.was = o.State
+	if err == nil {
+		err = openInto(ctx, &o.Secret, placeSecret+o.ID)
+	}
+	if err == nil {
+		err = openInto(ctx, &o.Account, placeAccount+o.ID)
+	}
 	return &o, err
 }
 
 func loadOrder(ctx context.Context, tx hook.Tx, id string) (*order, error) {
-	return scanOrder(tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1`, id))
+	return scanOrder(ctx, tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders WHERE id = $1`, id))
 }
 
 // ordersWhere gives orders; the condition follows WHERE.
@@ -92,7 +101,7 @@ func ordersWhere(ctx context.Context, tx hook.Tx, condition string, args ...any)
 	defer rows.Close()
 	var all []*order
 	for rows.Next() {
-		o, err := scanOrder(rows)
+		o, err := scanOrder(ctx, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -120,13 +129,22 @@ func lockOrder(ctx context.Context, tx hook.Tx, id string) (*checkout, *order, e
 // The purchase is locked, so the version is the one that was read: if it is not,
 // the lock was forgotten. A transaction that fails after this is counted, too.
 func (d *Desk) save(ctx context.Context, tx hook.Tx, o *order, now time.Time) error {
+	sealer := hook.SealerOf(ctx)
+	secret, err := sealer.SealText(placeSecret+o.ID, o.Secret)
+	if err != nil {
+		return err
+	}
+	account, err := sealer.SealText(placeAccount+o.ID, o.Account)
+	if err != nil {
+		return err
+	}
 	n, err := exec(ctx, tx, `UPDATE orders SET state = $3, reason = $4, payment_key = $5, confirm_key = $6, confirm_no = $7,
 		confirm_until = $8, sent = $9, toss_status = $10, method = $11, captured = $12, refunded = $13, secret = $14,
 		account = $15, due_at = $16, attention = $17, asked_at = $18, updated_at = $19, settled_at = $20, prepared_at = $21,
 		version = version + 1 WHERE id = $1 AND version = $2`,
 		o.ID, o.Version, string(o.State), o.Reason, o.PaymentKey, o.ConfirmKey, o.ConfirmNo,
-		stampOf(o.ConfirmUntil), o.Sent, o.TossStatus, o.Method, o.Captured, o.Refunded, o.Secret,
-		o.Account, stampOf(o.DueAt), o.Attention, stampOf(o.AskedAt), now, stampOf(o.SettledAt), stampOf(o.PreparedAt))
+		stampOf(o.ConfirmUntil), o.Sent, o.TossStatus, o.Method, o.Captured, o.Refunded, secret,
+		account, stampOf(o.DueAt), o.Attention, stampOf(o.AskedAt), now, stampOf(o.SettledAt), stampOf(o.PreparedAt))
 	if err != nil {
 		return err
 	}
@@ -134,7 +152,7 @@ func (d *Desk) save(ctx context.Context, tx hook.Tx, o *order, now time.Time) er
 		return errStale
 	}
 	o.Version++
-	if o.State != o.was {
+	if o.State != o.was && !hook.Previewing(ctx) { // what is rolled back counts nowhere
 		d.told.outcomes.add(string(o.State))
 		o.was = o.State
 	}
@@ -163,7 +181,7 @@ func winner(ctx context.Context, tx hook.Tx, checkout, but string) (*order, erro
 
 // newest gives the last order of a purchase.
 func newest(ctx context.Context, tx hook.Tx, checkout string) (*order, error) {
-	return scanOrder(tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders
+	return scanOrder(ctx, tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders
 		WHERE checkout = $1 ORDER BY attempt DESC LIMIT 1`, checkout))
 }
 
@@ -179,7 +197,7 @@ func (d *Desk) order(ctx context.Context, id string) (o *order, err error) {
 // orderOfPayment finds the order that a payment key was stored with.
 func (d *Desk) orderOfPayment(ctx context.Context, key string) (o *order, err error) {
 	err = d.cfg.Viewer.View(ctx, func(ctx context.Context, tx hook.Tx) error {
-		o, err = scanOrder(tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders
+		o, err = scanOrder(ctx, tx.QueryRowContext(ctx, `SELECT `+orderColumns+` FROM orders
 			WHERE payment_key = $1 AND payment_key <> ''`, key))
 		return err
 	})

@@ -53,9 +53,13 @@ func (d *Desk) begin(ctx context.Context, p Purchase) (c *checkout, o *order, er
 		if p.opened {
 			made.OpenedAt = at(now)
 		}
+		buyer, err := hook.SealerOf(ctx).SealText(placeBuyer+made.ID, made.Buyer)
+		if err != nil {
+			return err
+		}
 		_, err = exec(ctx, tx, `INSERT INTO checkouts (id, product, buyer, customer_key, lang, return_url, opened_at, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-			made.ID, made.Product, made.Buyer, made.CustomerKey, made.Lang, made.ReturnURL, stampOf(made.OpenedAt), now)
+			made.ID, made.Product, buyer, made.CustomerKey, made.Lang, made.ReturnURL, stampOf(made.OpenedAt), now)
 		if err != nil {
 			return err
 		}
@@ -228,8 +232,7 @@ func (d *Desk) sells(ctx context.Context, tx hook.Tx, c *checkout, p *Product, o
 		return conflict(codeClosed)
 	}
 	if p.OneEach && c.Buyer != "" {
-		has, err := exists(ctx, tx, `SELECT 1 FROM registrations WHERE product = $1 AND sole_buyer = $2 AND canceled_at IS NULL`,
-			p.ID, c.Buyer)
+		has, err := hasSeat(ctx, tx, p.ID, c.Buyer)
 		if err != nil {
 			return err
 		}
@@ -247,7 +250,7 @@ func (d *Desk) sells(ctx context.Context, tx hook.Tx, c *checkout, p *Product, o
 // ErrNotFound: it is nobody's business here.
 func (d *Desk) look(ctx context.Context, cid, id string) (c *checkout, o *order, p *Product, err error) {
 	err = d.cfg.Viewer.View(ctx, func(ctx context.Context, tx hook.Tx) error {
-		c, err = scanCheckout(tx.QueryRowContext(ctx, `SELECT `+checkoutColumns+` FROM checkouts WHERE id = $1`, cid))
+		c, err = scanCheckout(ctx, tx.QueryRowContext(ctx, `SELECT `+checkoutColumns+` FROM checkouts WHERE id = $1`, cid))
 		if err != nil {
 			return err
 		}

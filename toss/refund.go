@@ -62,12 +62,15 @@ func (r *refund) mark() string { return "[" + r.ID[:min(len(r.ID), 15)] + "]" }
 const refundColumns = `id, order_id, purpose, amount, reason, receiver, state, actor, created_at, sent_at, next_at,
 	attempts, last_error`
 
-func scanRefund(row scanner) (*refund, error) {
+func scanRefund(ctx context.Context, row scanner) (*refund, error) {
 	var r refund
 	var amount sql.NullInt64
 	err := row.Scan(&r.ID, &r.Order, &r.Purpose, &amount, &r.Reason, &r.Receiver, &r.State, &r.Actor, &r.CreatedAt,
 		&r.SentAt, &r.NextAt, &r.Attempts, &r.LastError)
 	r.Amount = amount.Int64
+	if err == nil {
+		err = openInto(ctx, &r.Receiver, placeReceiver+r.ID)
+	}
 	return &r, err
 }
 
@@ -79,7 +82,7 @@ func refundsWhere(ctx context.Context, tx hook.Tx, condition string, args ...any
 	defer rows.Close()
 	var all []*refund
 	for rows.Next() {
-		r, err := scanRefund(rows)
+		r, err := scanRefund(ctx, rows)
 		if err != nil {
 			return nil, err
 		}
@@ -95,9 +98,14 @@ func (d *Desk) orderRefund(ctx context.Context, tx hook.Tx, o *order, r refund, 
 	if r.Amount > 0 {
 		amount = r.Amount
 	}
-	_, err := exec(ctx, tx, `INSERT INTO refunds (id, order_id, purpose, amount, reason, receiver, state, actor, created_at, next_at)
+	id := d.refundID(o.ID, r.Purpose)
+	receiver, err := hook.SealerOf(ctx).SealText(placeReceiver+id, r.Receiver)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, tx, `INSERT INTO refunds (id, order_id, purpose, amount, reason, receiver, state, actor, created_at, next_at)
 		VALUES ($1, $2, $3, $4, $5, $6, 'open', $7, $8, $9) ON CONFLICT DO NOTHING`,
-		d.refundID(o.ID, r.Purpose), o.ID, r.Purpose, amount, cut(printable(r.Reason), 150), r.Receiver, cut(r.Actor, 64), now, now)
+		id, o.ID, r.Purpose, amount, cut(printable(r.Reason), 150), receiver, cut(r.Actor, 64), now, now)
 	return err
 }
 
@@ -175,7 +183,7 @@ func cancelOrder(r *refund) (CancelOrder, error) {
 func (d *Desk) claimRefund(ctx context.Context, id string) (r *refund, o *order, err error) {
 	err = d.cfg.Applier.Apply(ctx, func(ctx context.Context, tx hook.Tx) error {
 		now := d.now()
-		claimed, err := scanRefund(tx.QueryRowContext(ctx, `UPDATE refunds SET attempts = attempts + 1, next_at = $2,
+		claimed, err := scanRefund(ctx, tx.QueryRowContext(ctx, `UPDATE refunds SET attempts = attempts + 1, next_at = $2,
 			sent_at = COALESCE(sent_at, $3) WHERE id = $1 AND state = 'open' AND next_at <= $3
 			RETURNING `+refundColumns, id, now.Add(refundLease), now))
 		if errors.Is(err, sql.ErrNoRows) {

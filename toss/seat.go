@@ -100,14 +100,33 @@ func (d *Desk) take(ctx context.Context, tx hook.Tx, c *checkout, o *order, now 
 	}
 	var sole any
 	if p.OneEach && c.Buyer != "" {
-		sole = c.Buyer
+		sole = soleBuyer(ctx, c.Buyer)
+	}
+	if sole != nil && sole != c.Buyer {
+		// A seat from before encryption was on has its buyer's name in plain: no
+		// unique index sees that it is the same. The lock of the product does.
+		if has, err := hasSeat(ctx, tx, p.ID, c.Buyer); err != nil {
+			return "", err
+		} else if has {
+			return d.seatRefused(ctx, tx, c)
+		}
+	}
+	buyer, err := hook.SealerOf(ctx).SealText(placeRegistered+o.ID, c.Buyer)
+	if err != nil {
+		return "", err
 	}
 	// The unique indexes decide, also between transactions that run at once.
 	n, err := exec(ctx, tx, `INSERT INTO registrations (order_id, checkout, product, buyer, sole_buyer, state, created_at)
-		VALUES ($1, $2, $3, $4, $5, 'pending', $6) ON CONFLICT DO NOTHING`, o.ID, c.ID, c.Product, c.Buyer, sole, now)
+		VALUES ($1, $2, $3, $4, $5, 'pending', $6) ON CONFLICT DO NOTHING`, o.ID, c.ID, c.Product, buyer, sole, now)
 	if err != nil || n == 1 {
 		return "", err
 	}
+	return d.seatRefused(ctx, tx, c)
+}
+
+// seatRefused gives back the seat that was just taken, and says why it cannot be
+// the purchase's.
+func (d *Desk) seatRefused(ctx context.Context, tx hook.Tx, c *checkout) (refused string, err error) {
 	if err := giveBack(ctx, tx, c.Product, 1); err != nil {
 		return "", err
 	}

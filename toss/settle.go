@@ -52,6 +52,9 @@ func (d *Desk) settle(a answer) hook.Effect {
 		if err := d.save(ctx, tx, o, s.now); err != nil {
 			return err
 		}
+		if hook.Previewing(ctx) {
+			return nil // nobody is told of what does not happen
+		}
 		for _, say := range s.alarms {
 			say()
 		}

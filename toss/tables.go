@@ -10,6 +10,11 @@ import (
 //go:embed schema
 var schemas embed.FS
 
+// shownTables are those whose changes a preview shows.
+func shownTables() []string {
+	return []string{"orders", "checkouts", "products", "holds", "registrations", "order_cancels", "refunds", "order_notes"}
+}
+
 // Tables are the tables of this department, for the engine's options. Every
 // program that opens a database with a checkout in it hands them over.
 func Tables() hook.Tables {
@@ -17,5 +22,5 @@ func Tables() hook.Tables {
 	if err != nil {
 		panic("toss: schema is not embedded: " + err.Error()) // a broken build
 	}
-	return hook.Tables{Name: "toss", Files: files}
+	return hook.Tables{Name: "toss", Files: files, Watched: shownTables()}
 }

@@ -35,6 +35,7 @@ const (
 	secretKey     = "test_gsk_hookkeepertests"
 	clientKey     = "test_gck_hookkeepertests"
 	operatorToken = "operator-token-for-tests"
+	secondToken   = "second-operators-token-for-tests"
 )
 
 // engine opens the store of one node; called again it opens another node's on
@@ -59,14 +60,15 @@ func engines() []engine {
 	}}}
 }
 
-func onSQLite() engine {
+func onSQLite(keys ...[]byte) engine {
 	return engine{"sqlite", func(t *testing.T) func() hook.Store {
 		path := filepath.Join(t.TempDir(), "hook.db")
 		var store *sqlite.Store
 		return func() hook.Store {
 			if store == nil {
 				var err error
-				if store, err = sqlite.Open(path, sqlite.Options{Tables: []hook.Tables{toss.Tables()}, EffectBudget: 10 * time.Second}); err != nil {
+				if store, err = sqlite.Open(path, sqlite.Options{Tables: []hook.Tables{toss.Tables()},
+					EffectBudget: 10 * time.Second, EncryptionKeys: keys}); err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = store.Close() })
@@ -111,6 +113,7 @@ type setup struct {
 	applier func(hook.Applier) hook.Applier
 	mutants []string
 	idle    bool // no workers: what is recorded stays
+	second  bool // a second person for money
 }
 
 func newWorld(t *testing.T, e engine, s setup) *world {
@@ -162,7 +165,7 @@ func (w *world) newNode(store hook.Store, s setup) *node {
 	}
 	n.keeper, err = hookkeeper.New(hookkeeper.Config{
 		Store: store, Sources: []hook.Source{source.Toss("toss")}, Departments: []hook.Department{without(n.desk.Department())},
-		Tokens: []string{operatorToken}, BackoffBase: 20 * time.Millisecond, BackoffMax: time.Second,
+		Tokens: []string{operatorToken, secondToken}, SecondPerson: s.second, BackoffBase: 20 * time.Millisecond, BackoffMax: time.Second,
 	})
 	if err != nil {
 		w.Fatal(err)

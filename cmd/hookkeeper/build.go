@@ -44,6 +44,7 @@ func (c *config) build(p *problems) []hook.Source {
 		}
 		c.warnings = append(c.warnings, v.Warnings()...)
 	}
+	c.checkRetention(all, p)
 	return all
 }
 
@@ -120,7 +121,7 @@ func (c *config) routes(log *slog.Logger) []hook.Route {
 	// pairs say, so the handler looks again.
 	return []hook.Route{{
 		Name: logHandlerName, Batch: true, Source: strings.Join(sources, ","), Types: strings.Join(types, ","),
-		Handler: logHandler{log: log, sources: sources, types: types},
+		Handler: logHandler{log: log, sources: sources, types: types}, Preview: &hook.Preview{},
 	}}
 }
 
@@ -134,6 +135,9 @@ type logHandler struct {
 func (h logHandler) Handle(ctx context.Context, e *hook.Event) (hook.Effect, error) {
 	for i := range h.sources {
 		if hook.Match(h.sources[i], e.Source) && hook.Match(h.types[i], e.Type) {
+			if err := hook.Outward(ctx, "write a line to the log"); err != nil {
+				return nil, err
+			}
 			h.log.InfoContext(ctx, "event", "source", e.Source, "type", e.Type, "id", e.ID,
 				"key", e.Key, "trust", string(e.Trust), "age", time.Since(e.RecordedAt).Round(time.Millisecond))
 			break

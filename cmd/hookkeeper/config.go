@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hookkeeper/hookkeeper/hook"
+
 	"github.com/hookkeeper/hookkeeper/source"
 )
 
@@ -19,6 +21,8 @@ type config struct {
 	Listen         string
 	OperatorListen string
 	OperatorToken  secret
+	Operators      operatorsConfig
+	Tracing        tracingConfig
 	LogFormat      string
 	LogLevel       string
 	Sources        map[string]*sourceConfig
@@ -28,8 +32,9 @@ type config struct {
 	Billing        billingConfig
 	Checkout       checkoutConfig
 	Alarms         alarmsConfig
-	KeepHints      time.Duration
-	KeepBodies     time.Duration
+	Encryption     encryptionConfig
+	Retention      retentionConfig
+	Search         searchConfig
 
 	warnings []string
 }
@@ -79,7 +84,7 @@ func defaults() *config {
 			Lease: 30 * time.Second, Limit: time.Minute, Attempts: 12, // slots: the worker's
 			BackoffBase: 10 * time.Second, BackoffMax: 12 * time.Hour, Waiting: 72 * time.Hour,
 		},
-		KeepHints: 24 * time.Hour, // bodies of events are kept for ever
+		Retention: retentionConfig{Retention: hook.Retention{Keep: hook.Keep{Hints: 24 * time.Hour}}},
 	}
 }
 
@@ -114,6 +119,7 @@ func (c *config) checkServe(p *problems) {
 	checkAddress(p, "operator_listen", c.OperatorListen)
 	c.checkToken(p)
 	c.checkDatabase(p)
+	c.Encryption.read(p)
 	if len(c.Sources) == 0 {
 		p.add("no sources: set STRIPE_WEBHOOK_SECRET, TOSS_SECRET_KEY or GITHUB_WEBHOOK_SECRET, " +
 			"or name a configuration file with --config")
@@ -128,6 +134,7 @@ func (c *config) checkServe(p *problems) {
 			}
 		}
 	}
+	c.Tracing.check(p)
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		p.add("log_format: want text or json, not %q", c.LogFormat)
 	}
@@ -143,7 +150,7 @@ func (c *config) checkToken(p *problems) {
 	case !t.set && !isLoopback(c.OperatorListen):
 		p.add("operator_listen %s is not loopback and no operator token is set: "+
 			"set HOOKKEEPER_OPERATOR_TOKEN, or listen on 127.0.0.1", c.OperatorListen)
-	case !t.set: // the store may keep some: see adviseToken
+	case !t.set: // the store may keep some: see firstToken
 	case len(t.value) < 16:
 		c.warn("%s: the operator token is shorter than 16 characters", t.from)
 	}

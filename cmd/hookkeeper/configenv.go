@@ -28,6 +28,7 @@ func applyEnvironment(c *config, env lookup, p *problems) {
 		"HOOKKEEPER_DATABASE":        &c.Database,
 		"HOOKKEEPER_LISTEN":          &c.Listen,
 		"HOOKKEEPER_OPERATOR_LISTEN": &c.OperatorListen,
+		envTracing:                   &c.Tracing.Endpoint,
 	} {
 		if v, ok := env(name); ok && v != "" {
 			*field = v
@@ -36,6 +37,7 @@ func applyEnvironment(c *config, env lookup, p *problems) {
 	if s := envSecret(env, envToken, p); s.set {
 		c.OperatorToken = s
 	}
+	encryptionFromEnvironment(c, env, p)
 	stripeFromEnvironment(c, env, p)
 	tossFromEnvironment(c, env, p)
 	billingFromEnvironment(c, env, p)

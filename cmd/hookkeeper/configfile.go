@@ -108,6 +108,7 @@ func (r *reader) top() keys {
 		"operator_token": func(n ast.Node) {
 			c.OperatorToken, _ = r.secret(n, "operator_token")
 		},
+		"operators":  r.operators,
 		"log_format": r.text("log_format", &c.LogFormat),
 		"log_level":  r.text("log_level", &c.LogLevel),
 		"sources": func(n ast.Node) {
@@ -127,13 +128,11 @@ func (r *reader) top() keys {
 		"forward": func(n ast.Node) {
 			r.each(n, "forward", r.forward)
 		},
-		"checkout": r.checkout,
-		"retention": func(n ast.Node) {
-			r.mapping(n, "retention", keys{
-				"hints":  r.duration("retention.hints", &c.KeepHints),
-				"bodies": r.duration("retention.bodies", &c.KeepBodies),
-			})
-		},
+		"checkout":   r.checkout,
+		"encryption": r.encryption,
+		"search":     r.search,
+		"tracing":    r.tracing,
+		"retention":  r.retention,
 	}
 }
 

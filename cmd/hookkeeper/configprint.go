@@ -23,6 +23,7 @@ func printConfig(w io.Writer, c *config) error {
 		doc = append(doc, yaml.MapItem{Key: "operator_token", Value: mask})
 	}
 	doc = append(doc,
+		yaml.MapItem{Key: "operators", Value: c.Operators.printed()},
 		yaml.MapItem{Key: "log_format", Value: c.LogFormat},
 		yaml.MapItem{Key: "log_level", Value: c.LogLevel})
 	sources := yaml.MapSlice{}
@@ -45,10 +46,11 @@ func printConfig(w io.Writer, c *config) error {
 		yaml.MapItem{Key: "checkout", Value: c.Checkout.printed()},
 		yaml.MapItem{Key: "billing", Value: c.Billing.printed()},
 		yaml.MapItem{Key: "alarms", Value: c.Alarms.printed()},
+		yaml.MapItem{Key: "encryption", Value: c.Encryption.printed()},
+		yaml.MapItem{Key: "search", Value: c.Search.printed()},
+		yaml.MapItem{Key: "tracing", Value: c.Tracing.printed()},
 		yaml.MapItem{Key: "work", Value: c.Work.printed()},
-		yaml.MapItem{Key: "retention", Value: yaml.MapSlice{
-			{Key: "hints", Value: c.KeepHints.String()}, {Key: "bodies", Value: c.KeepBodies.String()},
-		}})
+		yaml.MapItem{Key: "retention", Value: c.Retention.printed()})
 	text, err := yaml.Marshal(doc)
 	if err != nil {
 		return err

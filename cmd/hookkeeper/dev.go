@@ -57,6 +57,8 @@ func (cmd *devCmd) Run(ctx context.Context, a *app) error {
 	c.Checkout.PublicURL = folder.values["HOOKKEEPER_URL"]
 	c.LogFormat, c.LogLevel = cmd.LogFormat, cmd.LogLevel
 	c.Handlers[logHandlerName] = []string{"*:*"}
+	encryptionFromEnvironment(c, a.env, &p)
+	c.Encryption.read(&p)
 	sources := c.build(&p)
 	plans := c.departments(&p)
 	if len(p) > 0 {

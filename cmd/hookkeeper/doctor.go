@@ -49,6 +49,7 @@ func (cmd *doctorCmd) Run(ctx context.Context, a *app) error {
 	var f findings
 	c := cmd.checkConfiguration(a, &f)
 	checkDatabase(ctx, c, &f)
+	checkEncryption(ctx, c, &f)
 	checkSecrets(c, &f)
 	checkModes(c, &f)
 	checkListeners(ctx, c, &f)

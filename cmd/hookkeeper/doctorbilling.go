@@ -65,7 +65,7 @@ func billingReader(ctx context.Context, c *config) viewer {
 	if c.checkDatabase(&p); len(p) > 0 {
 		return nil
 	}
-	e := engineOf(c.Database)
+	e := c.engine()
 	if !e.shared() {
 		if _, err := os.Stat(e.name()); err != nil {
 			return nil

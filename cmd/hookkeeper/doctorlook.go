@@ -38,7 +38,7 @@ func checkDatabase(ctx context.Context, c *config, f *findings) {
 		f.add("database", healthSkipped, "not a database of this binary", "see configuration")
 		return
 	}
-	e := engineOf(c.Database)
+	e := c.engine()
 	if e.shared() {
 		checkSchema(ctx, e, "", f)
 		return
@@ -115,7 +115,7 @@ func readCounts(ctx context.Context, e engine) error {
 func keptTokens(c *config) int {
 	ctx, cancel := context.WithTimeout(context.Background(), lookPatience)
 	defer cancel()
-	r, err := engineOf(c.Database).reader(ctx)
+	r, err := c.engine().reader(ctx)
 	if err != nil {
 		return 0
 	}

@@ -31,6 +31,7 @@ type engine interface {
 // what is there.
 type storeOptions struct {
 	tables []hook.Tables
+	search *hook.Search  // what of bodies can be searched; nil leaves the index alone
 	wait   time.Duration // for another process to let go of the database
 	log    *slog.Logger  // what the store mends by itself; nil is silent
 }
@@ -47,12 +48,13 @@ type viewer interface {
 // newest that this binary knows.
 type schemaState struct{ version, known int }
 
-// engineOf gives the engine of a database URL that checkDatabase let pass.
-func engineOf(database string) engine {
+// engineOf gives the engine of a database URL that checkDatabase let pass, with
+// the keys of encryption at rest, if any.
+func engineOf(database string, keys ...[]byte) engine {
 	if isPostgres(database) {
-		return postgresEngine{database}
+		return postgresEngine{database, keys}
 	}
-	return sqliteEngine{sqlitePath(database)}
+	return sqliteEngine{sqlitePath(database), keys}
 }
 
 func isPostgres(database string) bool {
@@ -60,10 +62,13 @@ func isPostgres(database string) bool {
 }
 
 // sqliteEngine is one file, worked by one process.
-type sqliteEngine struct{ path string }
+type sqliteEngine struct {
+	path string
+	keys [][]byte
+}
 
 func (e sqliteEngine) open(_ context.Context, o storeOptions) (hook.Store, error) {
-	s, err := sqlite.Open(e.path, sqlite.Options{Tables: o.tables, LockWait: o.wait})
+	s, err := sqlite.Open(e.path, sqlite.Options{Tables: o.tables, Search: o.search, LockWait: o.wait, EncryptionKeys: e.keys})
 	if err != nil {
 		return nil, err // not a nil *Store inside an interface
 	}
@@ -73,7 +78,7 @@ func (e sqliteEngine) open(_ context.Context, o storeOptions) (hook.Store, error
 func (e sqliteEngine) busy(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 
 func (e sqliteEngine) reader(context.Context) (viewer, error) {
-	r, err := sqlite.OpenReadOnly(e.path)
+	r, err := sqlite.OpenReadOnly(e.path, e.keys...)
 	if err != nil {
 		return nil, err
 	}

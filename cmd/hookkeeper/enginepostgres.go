@@ -8,10 +8,13 @@ import (
 )
 
 // postgresEngine is a database that many processes share.
-type postgresEngine struct{ url string }
+type postgresEngine struct {
+	url  string
+	keys [][]byte
+}
 
 func (e postgresEngine) open(ctx context.Context, o storeOptions) (hook.Store, error) {
-	s, err := postgres.Open(ctx, e.url, postgres.Options{Tables: o.tables, Logger: o.log})
+	s, err := postgres.Open(ctx, e.url, postgres.Options{Tables: o.tables, Search: o.search, Logger: o.log, EncryptionKeys: e.keys})
 	if err != nil {
 		return nil, err // not a nil *Store inside an interface
 	}
@@ -21,7 +24,7 @@ func (e postgresEngine) open(ctx context.Context, o storeOptions) (hook.Store, e
 func (e postgresEngine) busy(error) bool { return false }
 
 func (e postgresEngine) reader(ctx context.Context) (viewer, error) {
-	r, err := postgres.OpenReadOnly(ctx, e.url)
+	r, err := postgres.OpenReadOnly(ctx, e.url, e.keys...)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/hookkeeper/hookkeeper/hook"
-	"github.com/hookkeeper/hookkeeper/internal/dev"
 )
 
 // maxPage is the most that a ledger gives at once.
@@ -15,6 +13,8 @@ type eventsCmd struct {
 	List   eventsListCmd   `cmd:"" help:"List events, newest first."`
 	Show   eventsShowCmd   `cmd:"" help:"Show one event with its jobs and attempts."`
 	Export eventsExportCmd `cmd:"" help:"Write events as JSON lines."`
+
+	Verify eventsVerifyCmd `cmd:"" help:"Whether an exported file still is what was written, offline."`
 }
 
 type eventsListCmd struct {
@@ -118,48 +118,3 @@ func (cmd *eventsShowCmd) Run(ctx context.Context, a *app) error {
 type goneError struct{ id string }
 
 func (e *goneError) Error() string { return "event " + e.id + ": its body is no longer kept" }
-
-type eventsExportCmd struct {
-	operatorFlags
-	filterFlags
-	History bool `help:"Write events, conflicts and every transition in commit order from one snapshot."`
-	effectsFlag
-}
-
-// Run writes JSON lines.
-func (cmd *eventsExportCmd) Run(ctx context.Context, a *app) error {
-	if asked, err := cmd.export(a.stdout, cmd.Database); asked {
-		return err
-	}
-	f, err := cmd.filter()
-	if err != nil {
-		return err
-	}
-	if cmd.History && cmd.filterFlags != (filterFlags{}) {
-		return usage("--history is the whole history and takes no filter")
-	}
-	l, err := cmd.open(a, false)
-	if err != nil {
-		return err
-	}
-	if cmd.History {
-		return l.done(l.History(ctx, func(line hook.HistoryLine) error { return printJSON(a.stdout, line) }))
-	}
-	if client, ok := l.Ledger.(*dev.Client); ok {
-		return l.done(client.Export(ctx, f, func(line json.RawMessage) error { return printJSON(a.stdout, line) }))
-	}
-	_, err = eachEvent(ctx, l, f, 0, func(e *hook.EventInfo) error {
-		detail, err := l.Event(ctx, e.ID)
-		if err != nil {
-			return err
-		}
-		return printJSON(a.stdout, exportLine{detail, detail.Body})
-	})
-	return l.done(err)
-}
-
-// exportLine is an event with its bytes, spelled as the API's export does.
-type exportLine struct {
-	*hook.EventDetail
-	Body []byte `json:"body"`
-}

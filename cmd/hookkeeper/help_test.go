@@ -125,7 +125,7 @@ func TestBashCompletesWhatIsTyped(t *testing.T) {
 		want  []string
 	}{
 		{"ev", []string{"events"}},
-		{"events ", []string{"export", "list", "show"}},
+		{"events ", []string{"export", "list", "show", "verify"}},
 		{"events sh", []string{"show"}},
 		{"events show --r", []string{"--raw"}},
 		{"serve --log-format ", []string{"json", "text"}},

@@ -27,7 +27,8 @@ func (f *databaseFlags) engine(a *app) (engine, error) {
 		c.Database = f.Database
 	}
 	c.checkDatabase(&p)
-	return engineOf(c.Database), errors.Join(p...)
+	keys := c.Encryption.read(&p)
+	return engineOf(c.Database, keys...), errors.Join(p...)
 }
 
 type migrateUpCmd struct{ databaseFlags }

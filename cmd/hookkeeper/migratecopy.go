@@ -25,6 +25,7 @@ type migrateCopyCmd struct {
 func (cmd *migrateCopyCmd) Run(ctx context.Context, a *app) (err error) {
 	c, p := loadConfig(cmd.Config, a.env)
 	plans := c.departments(&p)
+	keys := c.Encryption.read(&p)
 	switch {
 	case len(p) > 0:
 		return errors.Join(p...)
@@ -38,7 +39,7 @@ func (cmd *migrateCopyCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := postgres.Open(ctx, cmd.To, postgres.Options{Tables: tablesOf(plans)})
+	to, err := postgres.Open(ctx, cmd.To, postgres.Options{Tables: tablesOf(plans), EncryptionKeys: keys})
 	if err != nil {
 		return err
 	}

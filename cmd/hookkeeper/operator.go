@@ -50,7 +50,11 @@ func (f *operatorFlags) open(a *app, write bool) (*ledger, error) {
 	if len(p) > 0 {
 		return nil, p[0]
 	}
-	e := engineOf(f.Database)
+	keys, err := encryptionKeys(a.env)
+	if err != nil {
+		return nil, err
+	}
+	e := engineOf(f.Database, keys...)
 	if !write {
 		r, err := e.reader(context.Background())
 		if err != nil {
@@ -106,6 +110,9 @@ type filterFlags struct {
 	Key     string `help:"Only with this key of the sender." placeholder:"KEY"`
 	Since   string `help:"Recorded at or after: RFC 3339, Unix seconds, or an age such as 2h." placeholder:"TIME"`
 	Until   string `help:"Recorded before." placeholder:"TIME"`
+
+	Text     string `help:"Only with all of these words in the body; word* for what begins so." placeholder:"WORDS"`
+	JSONPath string `name:"json-path" help:"Only with this value there in the body, such as data.object.customer=cus_1." placeholder:"PATH=VALUE"`
 }
 
 func (f *filterFlags) filter() (hook.Filter, error) {
@@ -127,9 +134,14 @@ func (f *filterFlags) filter() (hook.Filter, error) {
 			return hook.Filter{}, usage("--state %q: unknown state, see --help", f.State)
 		}
 	}
+	path, value, ok := strings.Cut(f.JSONPath, "=")
+	if f.JSONPath != "" && (!ok || path == "") {
+		return hook.Filter{}, usage("--json-path %.80q: want PATH=VALUE, such as data.object.customer=cus_1", f.JSONPath)
+	}
 	return hook.Filter{
 		Source: f.Source, Type: f.Type, State: state,
 		Subject: f.Subject, Key: f.Key, Since: since, Until: until,
+		Words: f.Text, Path: path, Value: value,
 	}, nil
 }
 

@@ -183,7 +183,11 @@ func (f *operatorFlags) shop(ctx context.Context, a *app, write bool) (shop, fun
 	if c.checkDatabase(&p); len(p) > 0 {
 		return nil, nil, p[0]
 	}
-	store, err := engineOf(f.Database).open(ctx, storeOptions{tables: []hook.Tables{toss.Tables()}})
+	keys, err := encryptionKeys(a.env)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := engineOf(f.Database, keys...).open(ctx, storeOptions{tables: []hook.Tables{toss.Tables()}})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -23,7 +23,8 @@ type replayCmd struct {
 	Limit   int      `help:"With a filter: at most so many, the newest ones." placeholder:"N"`
 	Rate    float64  `help:"How many a second; 0: as fast as it goes." placeholder:"N"`
 	Reason  string   `help:"Why; kept in the audit trail. Required unless --dry-run." placeholder:"TEXT"`
-	DryRun  bool     `help:"Say what would be queued, and change nothing."`
+	DryRun  bool     `help:"Say what would be queued and which rows would change, and change nothing."`
+	Rows    int      `help:"With --dry-run: of how many events the changed rows are shown; 0: of none." default:"20" placeholder:"N"`
 	Yes     bool     `help:"Replay everything that the filter selects, without asking."`
 	JSON    bool     `name:"json" help:"One JSON object an event."`
 	operatorFlags
@@ -37,6 +38,8 @@ type replayed struct {
 	Generations map[string]int `json:"generations,omitempty"` // dry run: of each handler's job
 	DryRun      bool           `json:"dry_run"`
 	Error       string         `json:"error"`
+
+	Plan []hook.PlannedJob `json:"plan,omitempty"` // dry run: with what each job would change
 }
 
 // chosen is an event that is to be replayed.
@@ -89,8 +92,8 @@ func (cmd *replayCmd) check() (hook.Filter, error) {
 		return f, usage("name the events, or select them with a filter such as --state dead; see hookkeeper replay --help")
 	case len(cmd.IDs) > 0 && (filtered || cmd.Limit != 0):
 		return f, usage("events are named: leave out --limit and the filters")
-	case cmd.Limit < 0 || cmd.Rate < 0:
-		return f, usage("--limit and --rate cannot be negative")
+	case cmd.Limit < 0 || cmd.Rate < 0 || cmd.Rows < 0:
+		return f, usage("--limit, --rate and --rows cannot be negative")
 	case !cmd.DryRun && strings.TrimSpace(cmd.Reason) == "":
 		return f, usage("--reason is required: say why, it is kept in the audit trail")
 	}
@@ -143,7 +146,7 @@ func (cmd *replayCmd) each(ctx context.Context, a *app, l *ledger, all []chosen)
 			s.interrupted, s.next = true, c
 			return s, nil
 		}
-		r, err := cmd.one(ctx, l, c.id)
+		r, err := cmd.one(ctx, l, c.id, i < cmd.Rows)
 		if err != nil && !errors.Is(err, hook.ErrNotFound) && !errors.Is(err, hook.ErrRefused) {
 			if ctx.Err() != nil && cmd.DryRun {
 				s.interrupted, s.next = true, c
@@ -182,7 +185,13 @@ func paced(ctx context.Context, begun time.Time, i int, rate float64) bool {
 	}
 }
 
-func (cmd *replayCmd) one(ctx context.Context, l *ledger, id string) (replayed, error) {
+// previewer is what the command needs to show rows: a running hookkeeper, which has
+// the handlers. A database alone has none.
+type previewer interface {
+	PreviewReplay(ctx context.Context, id string, r hook.Replay) ([]hook.PlannedJob, error)
+}
+
+func (cmd *replayCmd) one(ctx context.Context, l *ledger, id string, rows bool) (replayed, error) {
 	r := replayed{Event: id, Handlers: append([]string{}, cmd.Handler...), DryRun: cmd.DryRun}
 	order := hook.Replay{Handlers: cmd.Handler, Reason: cmd.Reason, Actor: tokenActor}
 	if !cmd.DryRun {
@@ -196,11 +205,15 @@ func (cmd *replayCmd) one(ctx context.Context, l *ledger, id string) (replayed, 
 	if !ok {
 		return r, errors.New("this store makes no plans: leave out --dry-run")
 	}
-	plan, err := planner.PlanReplay(ctx, id, order)
+	ask := planner.PlanReplay
+	if p, ok := l.Ledger.(previewer); ok && rows {
+		ask = p.PreviewReplay
+	}
+	plan, err := ask(ctx, id, order)
 	if err != nil {
 		return r, err
 	}
-	r.Handlers, r.Generations = []string{}, map[string]int{}
+	r.Plan, r.Handlers, r.Generations = plan, []string{}, map[string]int{}
 	for _, p := range plan {
 		r.Handlers = append(r.Handlers, p.Handler)
 		r.Generations[p.Handler] = p.Generation
@@ -223,8 +236,15 @@ func (cmd *replayCmd) report(a *app, r replayed) error {
 		}
 		text = "would be queued for " + strings.Join(jobs, ", ")
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s  %s\n", printable(r.Event), printable(text))
-	return err
+	if _, err := fmt.Fprintf(a.stdout, "%s  %s\n", printable(r.Event), printable(text)); err != nil {
+		return err
+	}
+	for _, job := range r.Plan {
+		if err := printPreview(a.stdout, job); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // print writes the summary: where it is in nobody's way.

@@ -41,7 +41,11 @@ type cli struct {
 	Products  productsCmd  `cmd:"" help:"What the checkout sells: add, list, show, close."`
 	Reconcile reconcileCmd `cmd:"" help:"Ask the sender's API for what was missed, record it, and print the gap report."`
 	Tokens    tokensCmd    `cmd:"" help:"Add, list and revoke named operator tokens."`
+	Approvals approvalsCmd `cmd:"" help:"What one operator has asked for and another must approve."`
 	Audit     auditCmd     `cmd:"" help:"Whether the audit trail still is what it was."`
+	Keys      keysCmd      `cmd:"" help:"Encryption at rest: list and rotate its keys, and seal what is still plain."`
+	Holds     holdsCmd     `cmd:"" help:"Legal holds: what nothing may be removed of."`
+	Erase     eraseCmd     `cmd:"" help:"Remove what a source has told of one customer; keys, history and money stay."`
 	Doctor    doctorCmd    `cmd:"" help:"Check configuration, database, clock, secrets and listeners, and say what to do."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Play a sender's whole side on this machine, for tests and for trying."`
 	Migrate   migrateCmd   `cmd:"" help:"Create or update the database schema."`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookkeeper/hookkeeper"
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/dashboard/show"
 )
 
 type serveCmd struct {
@@ -59,7 +60,8 @@ func (cmd *serveCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	n := node{config: c, sources: sources, forwards: forwards, plans: plans, alarms: alarms, roles: roles, doors: doors, log: log, wait: lockWait}
+	n := node{config: c, sources: sources, forwards: forwards, plans: plans, alarms: alarms, roles: roles, doors: doors, log: log, wait: lockWait,
+		first: true, screen: a.screenOf()}
 	return n.run(ctx, func(context.Context) {})
 }
 
@@ -109,7 +111,8 @@ func checkFolder(path string, p *problems) {
 	_ = os.Remove(probe.Name()) // at worst an empty file stays
 }
 
-// newLogger makes the log. Every record is one line, whatever its values hold.
+// newLogger makes the log. Every record is one line, whatever its values hold, and
+// none shows a card number, an e-mail address or a phone number.
 func newLogger(w io.Writer, c *config) (*slog.Logger, error) {
 	level, err := logLevel(c.LogLevel)
 	if err != nil {
@@ -117,9 +120,9 @@ func newLogger(w io.Writer, c *config) (*slog.Logger, error) {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(jsonLines{w}, options)), nil
+		return slog.New(show.MaskLog(slog.NewJSONHandler(jsonLines{w}, options))), nil
 	}
-	return slog.New(slog.NewTextHandler(w, options)), nil // quotes what is not printable
+	return slog.New(show.MaskLog(slog.NewTextHandler(w, options))), nil // quotes what is not printable
 }
 
 // jsonLines escapes what slog's JSON leaves as it is and a terminal obeys.
@@ -152,7 +155,10 @@ type node struct {
 	log      *slog.Logger
 	wait     time.Duration // for another process to let go of the database
 	bare     bool          // without the test handler, also in a build that has one
+	first    bool          // makes the first operator token where there is none
+	screen   io.Writer     // where that may be shown; nil: into a file
 
+	traces    hook.Tracing  // nil: nothing is traced
 	loginLink func() string // set once the keeper is there
 }
 
@@ -166,6 +172,12 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	traces, untrace, err := n.config.Tracing.trace(ctx, nodeName(), n.log)
+	if err != nil {
+		return err
+	}
+	defer untrace()
+	n.traces = traces
 	memory := hookkeeper.MemoryLimit()
 	boundHeap(memory)
 	keeper, err := n.keeper(store, memory)
@@ -173,9 +185,6 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 		return err
 	}
 	n.loginLink = keeper.LoginLink
-	if list, ok := store.(tokenList); ok {
-		n.adviseToken(ctx, list)
-	}
 	s := &server{keeper: keeper, doors: n.doors, log: n.log, connections: connectionsOf(memory)}
 	names := make([]string, len(n.sources))
 	for i, source := range n.sources {
@@ -183,6 +192,7 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	}
 	n.log.Info("serving", "public", n.doors.public.Addr().String(),
 		"operator", n.doors.operator.Addr().String(), "database", maskURL(n.config.Database), "sources", names)
+	n.firstToken(ctx, store)
 	return s.serve(ctx, started)
 }
 
@@ -193,10 +203,14 @@ const lockStep = 100 * time.Millisecond
 // open waits for another process to let go of the database. It returns neither
 // a store nor an error if ctx ends meanwhile.
 func (n *node) open(ctx context.Context) (hook.Store, error) {
-	e := engineOf(n.config.Database)
+	var p problems
+	e := engineOf(n.config.Database, n.config.Encryption.read(&p)...)
+	if len(p) > 0 {
+		return nil, errors.Join(p...)
+	}
 	deadline := time.Now().Add(n.wait)
 	for {
-		store, err := e.open(ctx, storeOptions{tables: tablesOf(n.plans), wait: min(lockStep, n.wait), log: n.log})
+		store, err := e.open(ctx, storeOptions{tables: tablesOf(n.plans), search: n.config.Search.options(), wait: min(lockStep, n.wait), log: n.log})
 		switch {
 		case err == nil || !e.busy(err):
 			return store, err
@@ -220,7 +234,7 @@ func (n *node) keeper(store hook.Store, memory int64) (*hookkeeper.Keeper, error
 		return nil, err
 	}
 	c := n.keeperConfig(store, memory)
-	c.Departments = departments
+	c.Departments = append(departments, keysDepartment(store))
 	keeper, err = hookkeeper.New(c)
 	return keeper, err
 }
@@ -228,18 +242,19 @@ func (n *node) keeper(store hook.Store, memory int64) (*hookkeeper.Keeper, error
 func (n *node) keeperConfig(store hook.Store, memory int64) hookkeeper.Config {
 	c := n.config
 	k := hookkeeper.Config{
-		Store: store, Sources: n.sources, Logger: n.log, Roles: n.roles,
+		Store: store, Sources: n.sources, Logger: n.log, Roles: n.roles, Tracing: n.traces,
 		Handlers: slices.Concat(c.routes(n.log), n.forwards),
 		Lease:    c.Work.Lease, Limit: c.Work.Limit, BackoffBase: c.Work.BackoffBase,
 		BackoffMax: c.Work.BackoffMax, MaxWaiting: c.Work.Waiting,
 		Slots: c.Work.Slots, Attempts: c.Work.Attempts,
-		KeepHints: c.KeepHints, KeepBodies: c.KeepBodies, Alarms: n.alarms,
+		Retention: c.Retention.Retention, Alarms: n.alarms,
 		Grace: stopGrace, MaxBytesInFlight: memory / 8,
 		OpenMetrics: n.doors != nil && isLoopback(n.doors.operator.Addr().String()), Node: nodeName(),
 	}
 	if !n.bare {
 		k.Handlers = append(k.Handlers, testRoutes(store)...)
 	}
+	k.SecondPerson = c.Operators.needsTwo(kindMoney)
 	if c.OperatorToken.set {
 		k.Tokens = []string{c.OperatorToken.value}
 	}

@@ -140,15 +140,11 @@ func withTokens(a *app, f *operatorFlags, do func(tokenDesk) error) error {
 	return l.done(do(desk))
 }
 
-// adviseToken says how to make the first operator token, where there is none.
-func (n *node) adviseToken(ctx context.Context, store tokenList) {
-	if n.config.OperatorToken.set {
+// adviseToken says how to make an operator token, where none of all is valid.
+func (n *node) adviseToken(all []hook.TokenInfo) {
+	if slices.ContainsFunc(all, func(t hook.TokenInfo) bool { return t.RevokedAt == nil }) {
 		return
 	}
-	all, err := store.Tokens(ctx)
-	if err != nil || slices.ContainsFunc(all, func(t hook.TokenInfo) bool { return t.RevokedAt == nil }) {
-		return // what a database that cannot be read means, the next step says
-	}
 	n.log.Warn("no operator token: /api/v1 answers 401 to everybody; set " + envToken +
-		", or stop and run: hookkeeper tokens add NAME --role admin --database " + n.config.Database)
+		", or stop and run: hookkeeper tokens add NAME --role admin --database " + maskURL(n.config.Database))
 }

@@ -58,19 +58,6 @@ func TestTokensOpenTheirRolesAndCanBeRevoked(t *testing.T) {
 	}
 }
 
-func TestFirstStartSaysHowToMakeAToken(t *testing.T) {
-	t.Chdir(t.TempDir())
-	env := map[string]string{"GITHUB_WEBHOOK_SECRET": "0123456789abcdef0123"}
-	s := serve(t, env)
-	if got := s.log.wait(t, "no operator token:", "\n"); !strings.Contains(got, "hookkeeper tokens add NAME --role admin --database sqlite:hookkeeper.db") ||
-		strings.Count(s.log.String(), "tokens add") != 1 {
-		t.Errorf("the log says %q", got)
-	}
-	if got := status(t, "GET", s.operator+"/api/v1/counts", "guess"); got != 401 {
-		t.Errorf("without any token: %d, want 401", got)
-	}
-}
-
 func TestWrongTokensAreSlowedDown(t *testing.T) {
 	t.Chdir(t.TempDir())
 	env := map[string]string{"GITHUB_WEBHOOK_SECRET": "0123456789abcdef0123", "HOOKKEEPER_OPERATOR_TOKEN": "token-0123456789abcdef"}

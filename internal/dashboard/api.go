@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/dashboard/show"
 )
 
 // APIConfig is what the API stands on. Ledger is required.
@@ -37,6 +38,13 @@ type APIConfig struct {
 	Draining <-chan struct{}
 	// Alarms gives alarms; nil: there are none.
 	Alarms hook.AlarmBook
+	// Previews plans a replay and says what it would change; nil: nothing does.
+	Previews hook.Planner
+	// Retention is what is kept how long.
+	Retention hook.Retention
+	// Approvals holds operations that move money back until a second operator has
+	// approved them; nil: nothing needs that.
+	Approvals *Approvals
 	// Operations are what departments add, each of which CheckOperation passes.
 	Operations []hook.Operation
 }
@@ -96,12 +104,16 @@ type api struct {
 	mux     *http.ServeMux
 	doc     []byte // openapi.json
 
-	alarms   hook.AlarmBook // nil: there are none
-	feeder   hook.Feeder    // nil if the ledger is none
-	pauser   hook.Pauser
-	bulk     hook.BulkKeeper
-	waiting  chan struct{}
-	draining <-chan struct{}
+	keep      hook.Retention
+	alarms    hook.AlarmBook // nil: there are none
+	previews  hook.Planner   // nil: nobody says what a replay would change
+	masker    *show.Masker
+	approvals *Approvals  // nil: nothing needs a second person
+	feeder    hook.Feeder // nil if the ledger is none
+	pauser    hook.Pauser
+	bulk      hook.BulkKeeper
+	waiting   chan struct{}
+	draining  <-chan struct{}
 }
 
 // API returns the handler of /api/v1/. It is safe for concurrent use and starts
@@ -114,9 +126,11 @@ func API(c APIConfig) http.Handler {
 		ledger: c.Ledger, sources: c.Sources, gate: c.Gate, log: c.Logger, mux: http.NewServeMux(),
 	}
 	a.feeder, _ = c.Ledger.(hook.Feeder)
+	a.keep = c.Retention
 	a.pauser, _ = c.Ledger.(hook.Pauser)
 	a.bulk, _ = c.Ledger.(hook.BulkKeeper)
-	a.alarms = c.Alarms
+	a.alarms, a.previews, a.masker = c.Alarms, c.Previews, show.NewMasker()
+	a.approvals = c.Approvals
 	a.waiting, a.draining = make(chan struct{}, maxFeedsAwait), c.Draining
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

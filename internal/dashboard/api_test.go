@@ -52,7 +52,7 @@ func newDesk(t *testing.T) *desk {
 	})
 	clock := hooktest.NewClock()
 	srv := httptest.NewServer(dashboard.API(dashboard.APIConfig{
-		Ledger: store, Alarms: book{}, Gate: dashboard.NewGate(dashboard.GateConfig{
+		Ledger: store, Alarms: book{}, Previews: previewing{store}, Approvals: approvalsOf(store), Gate: dashboard.NewGate(dashboard.GateConfig{
 			Tokens: []string{"another-token-9876543210", token}, Keeper: store, Now: clock.Now,
 		}),
 		Sources: []dashboard.SourceInfo{{Name: "stripe", Endpoint: "/hooks/stripe", Warnings: []string{}}},

@@ -70,6 +70,7 @@ type replayOrder struct {
 	Handlers []string `json:"handlers"`
 	Reason   string   `json:"reason"`
 	DryRun   bool     `json:"dry_run"`
+	Preview  bool     `json:"preview"`
 }
 
 // discardOrder is the body of the order to lay a dead job aside.
@@ -105,6 +106,9 @@ func (a *api) replay(w http.ResponseWriter, r *http.Request) {
 // planReplay says what the replay would queue.
 func (a *api) planReplay(w http.ResponseWriter, r *http.Request, order replayOrder) {
 	planner, ok := a.ledger.(hook.Planner)
+	if order.Preview && a.previews != nil {
+		planner, ok = a.previews, true
+	}
 	if !ok {
 		problem(w, http.StatusNotImplemented, "the store of this hookkeeper makes no plans")
 		return
@@ -115,7 +119,7 @@ func (a *api) planReplay(w http.ResponseWriter, r *http.Request, order replayOrd
 		a.fail(w, r, err)
 		return
 	}
-	answer(w, map[string]any{"id": id, "jobs": 0, "plan": plan})
+	answer(w, map[string]any{"id": id, "jobs": 0, "plan": hidePersonal(a.masker, plan)})
 }
 
 func (a *api) discard(w http.ResponseWriter, r *http.Request) {

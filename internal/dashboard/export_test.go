@@ -35,11 +35,14 @@ func Bodies() map[string]reflect.Type {
 		"AuditEntry": reflect.TypeFor[hook.AuditEntry](), "AuditReport": reflect.TypeFor[hook.AuditReport](),
 		"PlannedJob": reflect.TypeFor[hook.PlannedJob](), "ReplayOrder": reflect.TypeFor[replayOrder](),
 		"DiscardOrder": reflect.TypeFor[discardOrder](), "AdvanceOrder": reflect.TypeFor[advanceOrder](),
-		"TokenOrder": reflect.TypeFor[tokenOrder](), "Alarm": reflect.TypeFor[hook.Alarm](),
+		"Approval": reflect.TypeFor[approvalAnswer](), "Refusal": reflect.TypeFor[refusal](), "JobPreview": reflect.TypeFor[hook.JobPreview](), "RowChange": reflect.TypeFor[hook.RowChange](),
+		"ColumnChange": reflect.TypeFor[hook.ColumnChange](), "TokenOrder": reflect.TypeFor[tokenOrder](), "Alarm": reflect.TypeFor[hook.Alarm](),
 		"QueuedJob": reflect.TypeFor[hook.QueuedJob](), "DeadCause": reflect.TypeFor[hook.DeadCause](),
 		"Pause": reflect.TypeFor[hook.Pause](), "PauseOrder": reflect.TypeFor[pauseOrder](),
 		"BulkReplay": reflect.TypeFor[bulkReplay](), "BulkReplayOrder": reflect.TypeFor[bulkReplayOrder](),
 		"SteerOrder": reflect.TypeFor[steerOrder](),
+		"KeptFor":    reflect.TypeFor[keptFor](), "HoldOrder": reflect.TypeFor[holdOrder](), "ReasonOrder": reflect.TypeFor[reasonOrder](),
+		"Hold": reflect.TypeFor[hook.Hold](), "ErasureOrder": reflect.TypeFor[erasureOrder](), "Erasure": reflect.TypeFor[hook.Erasure](),
 	}
 }
 

@@ -46,7 +46,9 @@ type view struct {
 	Now               time.Time
 	Version           string // of the assets
 	Extra             []string
-	Rows              int // of a list
+	SecondPerson      bool // something may need a second operator
+	Waiting           int  // requests for approval
+	Rows              int  // of a list
 	Keys              bool
 	Data              any
 
@@ -162,7 +164,7 @@ func readFrames() (*frames, error) {
 	}
 	f.version = hex.EncodeToString(sum.Sum(nil)[:6])
 	frame, err := template.New("frame.html").Funcs(template.FuncMap{
-		"short": shortText, "count": countText, "dict": dict,
+		"short": shortText, "count": countText, "dict": dict, "hide": hide(show.NewMasker()),
 	}).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html")
 	if err != nil {
 		return nil, err
@@ -183,6 +185,19 @@ func readFrames() (*frames, error) {
 		f.pages[page] = own
 	}
 	return f, nil
+}
+
+// hide masks what the error of a handler, or a note, may quote of a body.
+func hide(m *show.Masker) func(text any) string {
+	return func(text any) string {
+		s, ok := text.(*string)
+		if !ok {
+			masked, _ := m.Mask(fmt.Sprint(text))
+			return masked
+		}
+		masked, _ := m.Mask(*s)
+		return masked
+	}
 }
 
 // dict lets a template hand several values to another.

@@ -19,6 +19,10 @@ func operation(e hook.Operation) route {
 		pattern: e.Method + " /api/v1/" + e.Path, need: e.Need, query: e.Query,
 		handle: func(a *api, w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxOrder)
+			if e.Money && a.approvals != nil {
+				a.held(w, r, e)
+				return
+			}
 			value, err := e.Handle(r.WithContext(hook.WithActor(r.Context(), actorOf(r))))
 			if err != nil {
 				a.fail(w, r, err)
@@ -46,6 +50,8 @@ func CheckOperation(e hook.Operation) error {
 		return fmt.Errorf("operation %q: the path stands below /api/v1/, without a slash at either end", name)
 	case !e.Need.Allows(hook.RoleViewer):
 		return fmt.Errorf("operation %q: needs no known role", name)
+	case e.Money && e.Method == http.MethodGet:
+		return fmt.Errorf("operation %q: a GET moves no money", name)
 	case e.Handle == nil:
 		return fmt.Errorf("operation %q: has no Handle", name)
 	case json.Unmarshal(e.Doc, &doc) != nil || doc["responses"] == nil || doc["summary"] == nil:
@@ -92,6 +98,9 @@ func document(own []byte, operations []hook.Operation) ([]byte, error) {
 			if responses[status] == nil {
 				responses[status] = map[string]string{"$ref": "#/components/responses/" + name}
 			}
+		}
+		if e.Money && responses["202"] == nil {
+			responses["202"] = map[string]string{"$ref": "#/components/responses/Held"}
 		}
 		path := "/api/v1/" + e.Path
 		if paths[path] == nil {

@@ -41,6 +41,7 @@ type bulkForm struct {
 	Reason   string
 	Count    int64
 	Sample   []*hook.EventInfo
+	Previews []sampled
 	Frozen   string // the time limit, as it is handed on
 	Problem  string
 	Unknown  []string
@@ -104,6 +105,7 @@ func (p *Pages) previewBulk(w http.ResponseWriter, r *http.Request, v *view, sta
 	if page.Count, page.Sample, err = p.bulk.CountBulk(r.Context(), o); err != nil {
 		return err
 	}
+	page.Previews = p.sample(r.Context(), o, page.Sample)
 	return p.render(w, v, status, "bulknew", page)
 }
 

@@ -30,6 +30,7 @@ type eventPage struct {
 	Partial  bool // the neighbours were not found in time
 	Steps    []timeStep
 	CanDesk  bool
+	Holds    []*hook.Hold
 }
 
 type headerLine struct{ Name, Value string }
@@ -60,6 +61,11 @@ func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request, v *view, open 
 		return err
 	}
 	page := &eventPage{EventDetail: e, Open: open, CanDesk: p.desk != nil}
+	if p.holds != nil {
+		if page.Holds, err = p.holds.Holds(ctx, e.ID, 10); err != nil {
+			return err
+		}
+	}
 	mask := func(s string) string {
 		if open {
 			return s
@@ -81,7 +87,23 @@ func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request, v *view, open 
 		}
 	}
 	page.Steps = stepsOf(e)
+	if !open {
+		p.hideErrors(page)
+	}
 	return p.render(w, v, http.StatusOK, "event", page)
+}
+
+// hideErrors masks what handlers may have quoted of the body.
+func (p *Pages) hideErrors(page *eventPage) {
+	for i := range page.Steps {
+		page.Steps[i].Error, _ = p.masker.Mask(page.Steps[i].Error)
+	}
+	for i := range page.Jobs {
+		if text := page.Jobs[i].LastError; text != nil {
+			hidden, _ := p.masker.Mask(*text)
+			page.Jobs[i].LastError = &hidden
+		}
+	}
 }
 
 // neighbours looks for the other events of the subject, for a moment only: they
@@ -199,7 +221,7 @@ func (p *Pages) planReplay(w http.ResponseWriter, r *http.Request, v *view) erro
 	if page.Chosen != "" {
 		order.Handlers = []string{page.Chosen}
 	}
-	plan, err := p.planner.PlanReplay(r.Context(), page.ID, order)
+	plan, err := p.plan(r.Context(), page.ID, order)
 	if isRefused(err) {
 		page.Refused, err = err.Error(), nil
 	}

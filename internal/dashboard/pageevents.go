@@ -17,7 +17,7 @@ func urlEscape(s string) string { return url.QueryEscape(s) }
 
 // eventFilter is the filter of the list as a form shows it.
 type eventFilter struct {
-	Source, Type, State, Subject, Key, Since, Until string
+	Source, Type, State, Subject, Key, Since, Until, Text, JSON string
 }
 
 // eventList is the page of the event log.
@@ -33,11 +33,14 @@ type eventList struct {
 	Live     bool
 	BulkLink string
 	CanBulk  bool
+	Index    hook.Indexed
+	Behind   time.Time // with a search of bodies: what came later may be missing; zero: nothing
+	Down     time.Time // with a search that ended early: what came earlier is not looked at yet
 }
 
 // filterNames are those of the command line.
 func filterNames() []string {
-	return []string{"source", "type", "state", "subject", "key", "since", "until"}
+	return []string{"source", "type", "state", "subject", "key", "since", "until", "q", "json"}
 }
 
 // filterQuery reads a filter out of an address. What says nothing is named and
@@ -50,8 +53,8 @@ func (p *Pages) filterQuery(q url.Values, v *view) (hook.Filter, eventFilter, []
 		}
 		return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "")
 	}
-	form := eventFilter{get("source"), get("type"), get("state"), get("subject"), get("key"), get("since"), get("until")}
-	f := hook.Filter{Source: form.Source, Type: form.Type, Subject: form.Subject, Key: form.Key}
+	form := eventFilter{get("source"), get("type"), get("state"), get("subject"), get("key"), get("since"), get("until"), get("q"), get("json")}
+	f := hook.Filter{Source: form.Source, Type: form.Type, Subject: form.Subject, Key: form.Key, Words: form.Text}
 	var unknown []string
 	if s := hook.State(form.State); s == "" || slices.Contains(hook.Worst[:], s) {
 		f.State = s
@@ -59,6 +62,9 @@ func (p *Pages) filterQuery(q url.Values, v *view) (hook.Filter, eventFilter, []
 		unknown = append(unknown, "state")
 	}
 	var ok bool
+	if f.Path, f.Value, ok = pathValue(form.JSON); !ok {
+		unknown = append(unknown, "json")
+	}
 	if f.Since, ok = v.instant(form.Since); !ok {
 		unknown = append(unknown, "since")
 	}
@@ -97,7 +103,7 @@ func (v *view) instant(s string) (time.Time, bool) {
 func queryOfFilter(f eventFilter, more ...string) string {
 	q := url.Values{}
 	for name, value := range map[string]string{"source": f.Source, "type": f.Type, "state": f.State,
-		"subject": f.Subject, "key": f.Key, "since": f.Since, "until": f.Until} {
+		"subject": f.Subject, "key": f.Key, "since": f.Since, "until": f.Until, "q": f.Text, "json": f.JSON} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -131,7 +137,10 @@ func (p *Pages) events(w http.ResponseWriter, r *http.Request, v *view) error {
 	list := eventList{
 		Filter: form, Query: queryOfFilter(form), Events: page, Paged: f.Cursor != "", Sources: p.sourceNames(),
 		States: hook.Worst[:], Unknown: unknown, Live: q.Get("live") == "1" && f.Cursor == "",
-		CanBulk: p.bulk != nil && v.Has(string(hook.RoleOperator)),
+		CanBulk: p.bulk != nil && v.Has(string(hook.RoleOperator)) && f.Words == "" && f.Path == "",
+	}
+	if err := p.searched(ctx, &list, f, next); err != nil {
+		return err
 	}
 	list.BulkLink = "bulk/new?" + list.Query
 	if next != "" {
@@ -143,7 +152,8 @@ func (p *Pages) events(w http.ResponseWriter, r *http.Request, v *view) error {
 // pageTime is how long a page waits for the store; then it says so.
 const pageTime = 5 * time.Second
 
-// search leads to what a word means: an event's id, a sender's key, or a subject.
+// search leads to what a word means: an event's id, a sender's key, a subject, or
+// else words of bodies.
 func (p *Pages) search(w http.ResponseWriter, r *http.Request, v *view) error {
 	word := strings.TrimSpace(r.URL.Query().Get("q"))
 	if word == "" || len(word) > maxParameter {
@@ -163,9 +173,43 @@ func (p *Pages) search(w http.ResponseWriter, r *http.Request, v *view) error {
 	name := "subject"
 	if len(found) > 0 {
 		name = "key"
+	} else if index, err := p.index(ctx); err == nil && index.Words {
+		found, _, err := p.ledger.Events(ctx, hook.Filter{Subject: word, Limit: 1})
+		if err != nil && !errors.Is(err, hook.ErrBadFilter) {
+			return err
+		}
+		if len(found) == 0 {
+			name = "q"
+		}
 	}
 	p.to(w, v, "events?"+url.Values{name: {word}}.Encode())
 	return nil
+}
+
+// index says what can be searched; nothing where the store does not search.
+func (p *Pages) index(ctx context.Context) (n hook.Indexed, err error) {
+	if searcher, ok := p.ledger.(hook.Searcher); ok {
+		n, err = searcher.Indexed(ctx)
+	}
+	return n, err
+}
+
+// searched adds what there is to know about a search of bodies.
+func (p *Pages) searched(ctx context.Context, list *eventList, f hook.Filter, next string) (err error) {
+	if list.Index, err = p.index(ctx); err != nil || f.Words == "" && f.Path == "" {
+		return err
+	}
+	searcher, ok := p.ledger.(hook.Searcher)
+	if !ok {
+		return nil
+	}
+	if list.Index.Behind > 0 {
+		list.Behind = list.Index.Through
+	}
+	if next != "" && len(list.Events) < f.Limit {
+		list.Down, err = searcher.SearchedTo(ctx, next)
+	}
+	return err
 }
 
 const (

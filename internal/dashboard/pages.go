@@ -29,8 +29,15 @@ type PagesConfig struct {
 	Now     func() time.Time
 	// Alarms gives alarms; nil: there are none.
 	Alarms hook.AlarmBook
+	// Previews plans a replay and says what it would change; nil: the pages say
+	// what would be queued, and no more.
+	Previews hook.Planner
 	// Draining is closed when hookkeeper shuts down; live tails then end.
 	Draining <-chan struct{}
+	// Retention is what is kept how long.
+	Retention hook.Retention
+	// Approvals are the API's; nil: nothing needs a second person.
+	Approvals *Approvals
 	// Operations are those of departments; the pages show the lists among them.
 	Operations []hook.Operation
 	// Again verifies a refused delivery with the present secrets, as of its
@@ -43,31 +50,37 @@ type PagesConfig struct {
 // concurrent use; they start nothing.
 type Pages struct {
 	// fixed after NewPages
-	ledger   hook.Ledger
-	desk     hook.Desk       // nil: the store has none
-	planner  hook.Planner    // likewise
-	pauser   hook.Pauser     // likewise
-	bulk     hook.BulkKeeper // likewise
-	nodes    hook.NodeKeeper // likewise
-	alarms   hook.AlarmBook  // likewise
-	sessions hook.SessionKeeper
-	gate     *Gate
-	sources  []SourceInfo
-	routes   []hook.Route
-	records  []recordKind
-	extra    []string
-	again    func(ctx context.Context, d hook.Delivery) (hook.Receipt, error)
-	log      *slog.Logger
-	now      func() time.Time
-	draining <-chan struct{}
-	frames   *frames
-	masker   *show.Masker
-	cross    *http.CrossOriginProtection
-	mux      *http.ServeMux
-	tails    chan struct{}
-	tickets  tickets
+	ledger    hook.Ledger
+	desk      hook.Desk       // nil: the store has none
+	planner   hook.Planner    // likewise
+	previews  hook.Planner    // likewise
+	approvals *Approvals      // likewise
+	pauser    hook.Pauser     // likewise
+	bulk      hook.BulkKeeper // likewise
+	nodes     hook.NodeKeeper // likewise
+	alarms    hook.AlarmBook  // likewise
+	holds     hook.HoldKeeper // likewise
+	erasures  hook.ErasureKeeper
+	keep      hook.Retention
+	sessions  hook.SessionKeeper
+	gate      *Gate
+	sources   []SourceInfo
+	routes    []hook.Route
+	records   []recordKind
+	extra     []string
+	again     func(ctx context.Context, d hook.Delivery) (hook.Receipt, error)
+	log       *slog.Logger
+	now       func() time.Time
+	draining  <-chan struct{}
+	frames    *frames
+	masker    *show.Masker
+	cross     *http.CrossOriginProtection
+	mux       *http.ServeMux
+	tails     chan struct{}
+	tickets   tickets
 
 	counted counted
+	pending pending
 }
 
 // counted are totals that every page shows, kept for a moment.
@@ -96,10 +109,13 @@ func NewPages(c PagesConfig) *Pages {
 	}
 	p.desk, _ = c.Ledger.(hook.Desk)
 	p.planner, _ = c.Ledger.(hook.Planner)
+	p.previews, p.approvals = c.Previews, c.Approvals
 	p.pauser, _ = c.Ledger.(hook.Pauser)
 	p.bulk, _ = c.Ledger.(hook.BulkKeeper)
 	p.nodes, _ = c.Ledger.(hook.NodeKeeper)
-	p.alarms = c.Alarms
+	p.alarms, p.keep = c.Alarms, c.Retention
+	p.holds, _ = c.Ledger.(hook.HoldKeeper)
+	p.erasures, _ = c.Ledger.(hook.ErasureKeeper)
 	var ok bool
 	if p.sessions, ok = c.Ledger.(hook.SessionKeeper); !ok {
 		p.sessions = newSessionBook(p.now)
@@ -157,6 +173,13 @@ func pageRoutes() []sheet {
 		{"GET /dashboard/metrics", v, "metrics", (*Pages).metrics},
 		{"GET /dashboard/records/{kind}", v, "", (*Pages).listRecords},
 		{"GET /dashboard/records/{kind}/{id}", v, "", (*Pages).oneRecord},
+		{"GET /dashboard/privacy", v, "privacy", (*Pages).privacy},
+		{"POST /dashboard/privacy/hold", o, "privacy", (*Pages).addHold},
+		{"POST /dashboard/privacy/release", a, "privacy", (*Pages).releaseHold},
+		{"POST /dashboard/privacy/erase", a, "privacy", (*Pages).addErasure},
+		{"POST /dashboard/privacy/cancel", a, "privacy", (*Pages).cancelErasure},
+		{"GET /dashboard/approvals", v, "approvals", (*Pages).listApprovals},
+		{"POST /dashboard/approvals/{id}", o, "approvals", (*Pages).decideApproval},
 		{"GET /dashboard/audit", v, "audit", (*Pages).audit},
 		{"POST /dashboard/audit", v, "audit", (*Pages).verifyAudit},
 		{"GET /dashboard/settings", v, "settings", (*Pages).settings},
@@ -204,6 +227,7 @@ func (p *Pages) admit(w http.ResponseWriter, r *http.Request, v *view, s sheet) 
 		return false
 	}
 	v.Who, v.Role = who.name, who.role
+	v.SecondPerson, v.Waiting = p.approvals != nil, p.waiting(r.Context())
 	if !who.role.Allows(s.need) {
 		p.say(w, v, http.StatusForbidden, "error.role", string(s.need))
 		return false

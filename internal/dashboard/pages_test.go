@@ -70,7 +70,7 @@ func newOfficeOver(t *testing.T, store *sqlite.Store, ledger hook.Ledger) *offic
 	if err := store.SetRoutes(t.Context(), routes); err != nil {
 		t.Fatal(err)
 	}
-	o.pages = dashboard.NewPages(dashboard.PagesConfig{Ledger: ledger, Gate: gate, Routes: routes, Alarms: book{},
+	o.pages = dashboard.NewPages(dashboard.PagesConfig{Ledger: ledger, Gate: gate, Routes: routes, Alarms: book{}, Previews: previewing{store}, Approvals: approvalsOf(store),
 		Sources:    []dashboard.SourceInfo{{Name: "stripe", Endpoint: "/hooks/stripe", Warnings: []string{hostile}}},
 		Operations: departmentOperations(),
 		Again: func(ctx context.Context, d hook.Delivery) (hook.Receipt, error) {

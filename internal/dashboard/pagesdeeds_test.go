@@ -62,10 +62,20 @@ func TestHostileTextsAreInert(t *testing.T) {
 	if err := o.store.Note(t.Context(), hook.AuditNote{Actor: polyglot, Action: polyglot, Object: polyglot, Reason: polyglot}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := o.store.AddErasure(t.Context(), hook.ErasureOrder{Source: polyglot, Customer: polyglot, Reason: hostile + live.String(), Actor: polyglot}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.store.AddHold(t.Context(), hook.HoldOrder{Source: polyglot, Subject: polyglot, Reason: polyglot, Actor: polyglot}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.store.AskApproval(t.Context(), hook.ApprovalRequest{Method: "POST", Path: polyglot, Query: polyglot, Body: []byte(polyglot),
+		Summary: polyglot, Need: hook.RoleAdmin, Actor: polyglot, Reason: polyglot}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
 	q := url.QueryEscape(polyglot)
 	pages := []string{"", "events", "events?type=" + q + "&subject=" + q + "&since=" + q + "&" + q + "=1", "events/" + r.EventID,
 		"events/" + r.EventID + "/replay?handler=" + q, "rejected", "rejected?reason=" + q, "jobs?state=dead&handler=" + q, "jobs?state=dead",
-		"dead", "bulk/new?cause=" + q + "&dead=1&handler=" + q, "handlers", "sources", "audit", "metrics?source=" + q, "records/orders?state=" + q,
+		"dead", "bulk/new?cause=" + q + "&dead=1&handler=" + q, "handlers", "sources", "approvals", "audit", "privacy?event=" + q, "metrics?source=" + q, "records/orders?state=" + q,
 		"settings", "events?done=" + q, "records/" + url.PathEscape(polyglot), url.PathEscape(polyglot)}
 	_, list := o.visit("rejected", nil)
 	if note := regexp.MustCompile(`href="(rejected/[0-9a-f-]+)"`).FindStringSubmatch(list); note == nil {
@@ -94,6 +104,24 @@ func TestHostileTextsAreInert(t *testing.T) {
 	for _, page := range []string{"events", "events/" + r.EventID} {
 		if _, got := o.visit(page, nil); !strings.Contains(got, "jaVasCript:") {
 			t.Errorf("%s does not show the text at all", page)
+		}
+	}
+}
+
+// TestErrorsAreMasked: a handler's error may quote the body.
+func TestErrorsAreMasked(t *testing.T) {
+	o := newOffice(t)
+	o.enter(token)
+	id := o.dead("k", `decode {"mail":"minji@shop.example","card":"4242424242424242"}`, []byte(`{"amount":15000}`))
+	o.store.Reject(hook.Delivery{Source: "shop", Body: []byte("{}"), ReceivedAt: time.Unix(1_800_000_000, 0)},
+		hook.ReasonMalformedBody, "near minji@shop.example")
+	for _, page := range []string{"events/" + id, "jobs", "dead", "rejected"} {
+		_, body := o.visit(page, nil)
+		if shown, _, _ := strings.Cut(body, "<form"); strings.Contains(shown, "minji@") || strings.Contains(shown, "4242424242424242") {
+			t.Errorf("%s shows what the error quotes", page)
+		}
+		if page != "jobs" && !strings.Contains(body, "m•••@shop.example") {
+			t.Errorf("%s does not show what is left of the error", page)
 		}
 	}
 }

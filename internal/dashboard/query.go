@@ -118,7 +118,11 @@ func filterOf(r *http.Request, paged bool) (hook.Filter, error) {
 	f := hook.Filter{
 		Source: p.text("source"), Type: p.text("type"), State: p.state("state"),
 		Subject: p.text("subject"), Key: p.text("key"),
-		Since: p.instant("since"), Until: p.instant("until"),
+		Since: p.instant("since"), Until: p.instant("until"), Words: p.text("q"),
+	}
+	var ok bool
+	if f.Path, f.Value, ok = pathValue(p.text("json")); !ok {
+		p.fail("json", "want path=value, such as data.object.customer=cus_1")
 	}
 	if paged {
 		f.Limit, f.Cursor = p.number("limit", maxPage), p.text("cursor")
@@ -139,4 +143,16 @@ func orderOf(w http.ResponseWriter, r *http.Request, into any) error {
 		return &badInput{"body", "more than one JSON object"}
 	}
 	return nil
+}
+
+// pathValue reads path=value.
+func pathValue(s string) (path, value string, ok bool) {
+	if s == "" {
+		return "", "", true
+	}
+	path, value, ok = strings.Cut(s, "=")
+	if path = strings.TrimSpace(path); !ok || path == "" {
+		return "", "", false
+	}
+	return path, value, true
 }

@@ -21,7 +21,7 @@ type route struct {
 // routes are all there are. Reading a feed makes its cursor if it is new, so
 // looking is not enough for it.
 func routes() []route {
-	filter := []string{"source", "type", "state", "subject", "key", "since", "until"}
+	filter := []string{"source", "type", "state", "subject", "key", "since", "until", "q", "json"}
 	return []route{
 		{"GET /api/v1/events", hook.RoleViewer, slices.Concat(filter, []string{"limit", "cursor"}), (*api).listEvents},
 		{"GET /api/v1/events/{id}", hook.RoleViewer, nil, (*api).showEvent},
@@ -45,8 +45,20 @@ func routes() []route {
 		{"POST /api/v1/bulk-replays", hook.RoleOperator, nil, (*api).addBulk},
 		{"GET /api/v1/bulk-replays/{id}", hook.RoleViewer, nil, (*api).oneBulk},
 		{"POST /api/v1/bulk-replays/{id}", hook.RoleOperator, nil, (*api).steerBulk},
+		{"GET /api/v1/approvals", hook.RoleViewer, []string{"limit"}, (*api).listApprovals},
+		{"GET /api/v1/approvals/{id}", hook.RoleViewer, nil, (*api).showApproval},
+		{"POST /api/v1/approvals/{id}/approve", hook.RoleOperator, nil, (*api).approve},
+		{"POST /api/v1/approvals/{id}/refuse", hook.RoleOperator, nil, (*api).refuse},
 		{"GET /api/v1/audit", hook.RoleViewer, []string{"limit", "cursor"}, (*api).listAudit},
 		{"GET /api/v1/audit/verify", hook.RoleViewer, nil, (*api).verifyAudit},
+		{"GET /api/v1/retention", hook.RoleViewer, nil, (*api).retention},
+		{"GET /api/v1/holds", hook.RoleViewer, []string{"event", "limit"}, (*api).listHolds},
+		{"POST /api/v1/holds", hook.RoleOperator, nil, (*api).addHold},
+		{"POST /api/v1/holds/{id}/release", hook.RoleAdmin, nil, (*api).releaseHold},
+		{"GET /api/v1/erasures", hook.RoleViewer, []string{"limit"}, (*api).listErasures},
+		{"POST /api/v1/erasures", hook.RoleAdmin, nil, (*api).addErasure},
+		{"GET /api/v1/erasures/{id}", hook.RoleViewer, nil, (*api).showErasure},
+		{"POST /api/v1/erasures/{id}/cancel", hook.RoleAdmin, nil, (*api).cancelErasure},
 		{"GET /api/v1/tokens", hook.RoleAdmin, nil, (*api).listTokens},
 		{"POST /api/v1/tokens", hook.RoleAdmin, nil, (*api).addToken},
 		{"DELETE /api/v1/tokens/{name}", hook.RoleAdmin, nil, (*api).revokeToken},

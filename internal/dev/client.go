@@ -148,6 +148,10 @@ func queryOf(f hook.Filter) url.Values {
 	set(q, "subject", f.Subject)
 	set(q, "key", f.Key)
 	set(q, "cursor", f.Cursor)
+	set(q, "q", f.Words)
+	if f.Path != "" {
+		q.Set("json", f.Path+"="+f.Value)
+	}
 	if !f.Since.IsZero() {
 		q.Set("since", f.Since.UTC().Format(time.RFC3339Nano))
 	}

@@ -19,6 +19,15 @@ func (c *Client) PlanReplay(ctx context.Context, id string, r hook.Replay) ([]ho
 	return done.Plan, err
 }
 
+// PreviewReplay says what Replay would queue, and for handlers whose routes declare
+// it which rows would change; nothing is changed.
+func (c *Client) PreviewReplay(ctx context.Context, id string, r hook.Replay) ([]hook.PlannedJob, error) {
+	var done struct{ Plan []hook.PlannedJob }
+	err := c.post(ctx, "/api/v1/events/"+url.PathEscape(id)+"/replay",
+		map[string]any{"handlers": r.Handlers, "dry_run": true, "preview": true}, &done)
+	return done.Plan, err
+}
+
 // AddToken keeps an operator token; see hook.TokenKeeper. The audit trail names
 // the token of this client; the actor given here is not sent.
 func (c *Client) AddToken(ctx context.Context, t hook.NewToken, _ string) error {

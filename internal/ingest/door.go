@@ -76,6 +76,8 @@ type Config struct {
 
 	Meter func(source string, outcome Outcome, reason hook.Reason, took time.Duration)
 	Wake  func() // called after an event with jobs was recorded
+
+	Tracing hook.Tracing // nil: nothing is traced
 }
 
 // Door is the public endpoint of all sources: POST /hooks/{source}.
@@ -149,6 +151,8 @@ type visit struct {
 	name  string // for metrics and logs: "unknown" where the path names no source
 	began time.Time
 	d     hook.Delivery
+
+	read, verified time.Time // only where deliveries are traced
 }
 
 // ServeHTTP takes a delivery. It owns every path below /hooks/.
@@ -200,6 +204,9 @@ func (d *Door) take(v *visit) {
 		return
 	}
 	defer release()
+	if d.cfg.Tracing != nil {
+		v.read = time.Now()
+	}
 	v.d = hook.Delivery{Source: v.name, Header: v.r.Header, Body: body, ReceivedAt: d.cfg.Now(), Remote: v.r.RemoteAddr}
 	if fault.Mutant("log_unverified") {
 		d.rememberFirst(v)
@@ -207,6 +214,9 @@ func (d *Door) take(v *visit) {
 	if err := v.gate.source.Verify(v.d.Header, body, v.d.ReceivedAt); err != nil {
 		d.unverified(v, err)
 		return
+	}
+	if d.cfg.Tracing != nil {
+		v.verified = time.Now()
 	}
 	if a := v.gate.answerer; a != nil {
 		if answer, ok := a.Handshake(v.d.Header, body); ok {
@@ -278,6 +288,12 @@ func (d *Door) record(v *visit, id hook.Identity) {
 		return
 	}
 	d.accept(v, id, receipt)
+	if d.cfg.Tracing != nil {
+		d.cfg.Tracing.Delivered(hook.TracedDelivery{
+			Event: receipt.EventID, Source: v.name, Type: id.Type, Trust: id.Trust, Duplicate: receipt.Duplicate,
+			Parent: v.r.Header.Get("Traceparent"), Began: v.began, Read: v.read, Verified: v.verified, Recorded: time.Now(),
+		})
+	}
 	if d.cfg.Wake != nil && len(handlers) > 0 {
 		d.cfg.Wake()
 	}

@@ -32,6 +32,9 @@ type candidate struct {
 // candidates gives the next ones below a mark, at most limit. done says that
 // nothing is left; passed is the mark down to which all were looked at.
 func (c *Core) candidates(ctx context.Context, tx Tx, o *hook.BulkOrder, mark int64, limit int) (list []candidate, passed int64, done bool, err error) {
+	if ofBodies(o.Filter) { // such a search may end early, and the index lag
+		return nil, 0, false, fmt.Errorf("bulk replay: a search of bodies cannot be replayed as a whole: %w", hook.ErrBadFilter)
+	}
 	if o.OnlyDead {
 		return c.deadCandidates(ctx, tx, o, mark, limit)
 	}

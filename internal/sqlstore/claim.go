@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -312,7 +311,10 @@ func (c *Core) scanEvent(row scanner, e *hook.Event) (seq int64, err error) {
 		e.OccurredAt = fromMicros(occurred.Int64)
 	}
 	e.RecordedAt = fromMicros(received)
-	e.Header = http.Header(decodeHeader(headers))
+	place := eventKey{e.Source, e.Mode, e.Key}.place()
+	if e.Header, e.Body, err = c.open(place, headers, e.Body); err != nil {
+		e.Unreadable = fmt.Errorf("event %s cannot be read: %w", e.ID, err) // its neighbours can
+	}
 	return seq, nil
 }
 

@@ -1,8 +1,9 @@
 // Package sqlstore is the SQL of the event log, the queue and their history,
 // written once for every engine. It promises what the roles in package hook
 // promise, given an engine that runs its functions one transaction at a time
-// and commits durably; it opens no connection, starts no goroutine and never
-// looks into a body.
+// and commits durably; it opens no connection, starts no goroutine and
+// looks into bodies only where they are searched. Where the engine gave it keys, bodies and headers are sealed
+// before they are stored and opened when they are read, in here and nowhere else.
 //
 // An engine holds a [Core], begins a transaction, calls one of the functions
 // that take a [Tx], and commits. What is true if the process dies stands at
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/seal"
 )
 
 // Tx is a transaction or a connection of the engine.
@@ -51,7 +53,11 @@ type Core struct {
 	// fixed after Open
 	Clock func() time.Time
 	Many  bool // every Tx is a Many, and the database PostgreSQL
-	dbID  [5]byte
+	// SearchTime is how long a search of bodies goes on for one page; default 150 ms.
+	SearchTime time.Duration
+
+	dbID [5]byte
+	ring *seal.Ring // seals what is recorded; nil: encryption is off
 
 	// owned by the engine's writer
 	numbers    sequence // claim, end and making of jobs, in commit order
@@ -59,12 +65,17 @@ type Core struct {
 	lastHour   int64
 	markedHour int64 // by the transaction that is open; 0: none
 	aged       int64 // jobs up to this id count as backlog already
+	again      struct {
+		class string
+		seq   int64
+	} // the event kept back that retention has looked at last
 
 	mu        sync.Mutex
 	stale     map[string]int64     // guarded by mu
 	takenOver map[string]int64     // guarded by mu
 	lastEvent map[string]time.Time // guarded by mu
 
+	words  atomic.Pointer[WordIndex] // nil: bodies are not searched
 	routes atomic.Pointer[[]hook.Route]
 	claims atomic.Int64 // counted to give the backlog its turn
 }
@@ -72,7 +83,7 @@ type Core struct {
 // NewCore returns a Core that reads the time from clock.
 func NewCore(clock func() time.Time) *Core {
 	c := &Core{
-		Clock:     clock,
+		Clock: clock, SearchTime: searchTime,
 		stale:     map[string]int64{},
 		takenOver: map[string]int64{},
 		lastEvent: map[string]time.Time{},

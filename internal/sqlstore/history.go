@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/seal"
 )
 
 // History writes events, conflicts and every transition in commit order. The
@@ -35,9 +37,11 @@ func (c *Core) eventLines(ctx context.Context, tx Tx, write func(hook.HistoryLin
 			return err
 		}
 		for i, e := range page {
-			sum, err := bodySum(ctx, tx, seqs[i])
-			if err != nil {
-				return err
+			sum := ""
+			if e.ErasedAt == nil {
+				if sum, err = c.bodySum(ctx, tx, seqs[i], eventKey{e.Source, e.Mode, e.Key}); err != nil {
+					return err
+				}
 			}
 			line := hook.HistoryLine{Kind: "event", Seq: seqs[i], ID: e.ID, Source: e.Source, Mode: e.Mode, Key: e.Key,
 				Trust: e.Trust, Type: e.Type, Subject: e.Subject, SHA256: e.SHA256, Recomputed: sum,
@@ -53,14 +57,13 @@ func (c *Core) eventLines(ctx context.Context, tx Tx, write func(hook.HistoryLin
 	}
 }
 
-// bodySum hashes the stored bytes again; empty if retention has removed them.
-func bodySum(ctx context.Context, tx Tx, seq int64) (string, error) {
-	var body []byte
-	row := tx.QueryRowContext(ctx, `SELECT body FROM bodies WHERE seq = $1`, seq)
-	switch err := row.Scan(&body); err {
+// bodySum hashes the bytes that are stored; empty if retention has removed them.
+func (c *Core) bodySum(ctx context.Context, tx Tx, seq int64, key eventKey) (string, error) {
+	var headers, body []byte
+	row := tx.QueryRowContext(ctx, `SELECT e.headers, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.seq = $1`, seq)
+	switch err := row.Scan(&headers, &body); err {
 	case nil:
-		sum := sha256.Sum256(body)
-		return hex.EncodeToString(sum[:]), nil
+		return c.sum(key.place(), headers, body)
 	case sql.ErrNoRows:
 		return "", nil
 	default:
@@ -68,8 +71,19 @@ func bodySum(ctx context.Context, tx Tx, seq int64) (string, error) {
 	}
 }
 
+// sum hashes a body as it came. One that was changed since it was sealed shows the
+// hash of what is stored, which is not that of the event.
+func (c *Core) sum(place, headers, body []byte) (string, error) {
+	_, plain, err := c.open(place, headers, body)
+	if errors.Is(err, seal.ErrDamaged) {
+		plain, err = body, nil
+	}
+	sum := sha256.Sum256(plain)
+	return hex.EncodeToString(sum[:]), err
+}
+
 func (c *Core) conflictLines(ctx context.Context, tx Tx, write func(hook.HistoryLine) error) error {
-	rows, err := tx.QueryContext(ctx, `SELECT k.seq, k.source, k.mode, k.key, x.sha256, x.received_at, x.body
+	rows, err := tx.QueryContext(ctx, `SELECT k.seq, k.source, k.mode, k.key, x.sha256, x.received_at, x.headers, x.body
 		FROM conflicts x JOIN event_keys k ON k.seq = x.seq ORDER BY x.seq, x.received_at`)
 	if err != nil {
 		return err
@@ -77,14 +91,17 @@ func (c *Core) conflictLines(ctx context.Context, tx Tx, write func(hook.History
 	defer rows.Close()
 	for rows.Next() {
 		l := hook.HistoryLine{Kind: "conflict"}
-		var sum, body []byte
+		var sum, headers, body []byte
 		var at int64
-		if err := rows.Scan(&l.Seq, &l.Source, &l.Mode, &l.Key, &sum, &at, &body); err != nil {
+		if err := rows.Scan(&l.Seq, &l.Source, &l.Mode, &l.Key, &sum, &at, &headers, &body); err != nil {
 			return err
 		}
 		received := fromMicros(at)
-		again := sha256.Sum256(body)
-		l.ID, l.SHA256, l.Recomputed, l.ReceivedAt = c.eventID(l.Seq), hex.EncodeToString(sum), hex.EncodeToString(again[:]), &received
+		again, err := c.sum(conflictPlace(eventKey{l.Source, l.Mode, l.Key}, sum), headers, body)
+		if err != nil {
+			return err
+		}
+		l.ID, l.SHA256, l.Recomputed, l.ReceivedAt = c.eventID(l.Seq), hex.EncodeToString(sum), again, &received
 		if err := write(l); err != nil {
 			return err
 		}

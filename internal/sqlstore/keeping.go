@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -49,93 +48,6 @@ func (c *Core) Age(ctx context.Context, tx Tx) (n int, more bool, err error) {
 	}
 	c.aged = last // if the commit fails these jobs stay live, which harms nobody
 	return n, n == sweepStep, nil
-}
-
-// Prune removes bodies that retention no longer keeps; never those of open or
-// dead work, never a key.
-func (c *Core) Prune(ctx context.Context, tx Tx, rules hook.SweepRules) (n int, more bool, err error) {
-	if c.Many {
-		return c.pruneMany(ctx, tx, rules)
-	}
-	for _, rule := range []struct {
-		keep int64
-		cond string
-	}{
-		{rules.KeepHints.Microseconds(), ` AND k.trust = 'hint'`},
-		{rules.KeepBodies.Microseconds(), ``},
-	} {
-		if rule.keep <= 0 {
-			continue
-		}
-		res, err := tx.ExecContext(ctx, `DELETE FROM bodies WHERE seq IN (
-			SELECT b.seq FROM bodies b CROSS JOIN event_keys k
-			WHERE k.seq = b.seq AND k.received_at < $1`+rule.cond+`
-			  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.seq = b.seq AND j.state <> 'discarded')
-			ORDER BY b.seq LIMIT $2)`, c.now(tx)-rule.keep, sweepStep)
-		if err != nil {
-			return n, false, fmt.Errorf("prune bodies: %w", err)
-		}
-		gone, err := res.RowsAffected()
-		if err != nil {
-			return n, false, err
-		}
-		n += int(gone)
-		more = more || gone == sweepStep
-	}
-	return n, more, nil
-}
-
-// hintsLookedBack bounds the hints whose bodies a sweep looks for: those before
-// were looked at by earlier ones.
-const hintsLookedBack = 30 * 24 * time.Hour
-
-// prunedByRow is the longest time of keeping for which bodies are removed one by
-// one. Those that are kept for longer go with their partition, a week at a time.
-const prunedByRow = 14 * 24 * time.Hour
-
-// needed is true for a body b that somebody may still ask for.
-const needed = `(EXISTS (SELECT 1 FROM jobs j WHERE j.seq = b.seq AND j.state <> 'discarded')
-	OR EXISTS (SELECT 1 FROM event_keys q WHERE q.seq = b.seq AND q.quarantine <> '' AND q.jobs_total = 0))`
-
-// Needed is the condition for a body b to outlive its partition.
-func Needed() string { return needed }
-
-// pruneMany removes bodies of hints, and those that have outlived their partition
-// and are no longer needed. All others go with their partition.
-func (c *Core) pruneMany(ctx context.Context, tx Tx, rules hook.SweepRules) (n int, more bool, err error) {
-	now := c.now(tx)
-	if keep := rules.KeepHints.Microseconds(); keep > 0 {
-		res, err := tx.ExecContext(ctx, `DELETE FROM bodies WHERE seq IN (
-			SELECT b.seq FROM event_keys k JOIN bodies b ON b.seq = k.seq
-			WHERE k.trust = 'hint' AND k.received_at < $1 AND k.received_at >= $2 AND NOT `+needed+` LIMIT $3)`,
-			now-keep, now-keep-hintsLookedBack.Microseconds(), sweepStep)
-		if err != nil {
-			return 0, false, fmt.Errorf("prune bodies of hints: %w", err)
-		}
-		gone, err := res.RowsAffected()
-		if err != nil {
-			return 0, false, err
-		}
-		n, more = int(gone), gone == sweepStep
-	}
-	if keep := rules.KeepBodies.Microseconds(); keep > 0 {
-		table, until := "bodies_default", int64(math.MaxInt64)
-		if rules.KeepBodies < prunedByRow {
-			table, until = "bodies", SeqAt(now-keep)+seqsADay
-		}
-		res, err := tx.ExecContext(ctx, `DELETE FROM `+table+` WHERE seq IN (
-			SELECT b.seq FROM `+table+` b JOIN event_keys k ON k.seq = b.seq
-			WHERE b.seq < $1 AND k.received_at < $2 AND NOT `+needed+` ORDER BY b.seq LIMIT $3)`, until, now-keep, sweepStep)
-		if err != nil {
-			return n, false, fmt.Errorf("prune bodies: %w", err)
-		}
-		gone, err := res.RowsAffected()
-		if err != nil {
-			return n, false, err
-		}
-		n, more = n+int(gone), more || gone == sweepStep
-	}
-	return n, more, nil
 }
 
 // Imbalance recomputes the ledger of the last hours: for each, the events
@@ -242,7 +154,10 @@ func (c *Core) Rejections(ctx context.Context, tx Tx, source string, limit int) 
 		if err := rows.Scan(&at, &r.Source, (*string)(&r.Reason), &r.Detail, &r.Remote, &r.Size, &headers, &r.Body); err != nil {
 			return nil, fmt.Errorf("list rejections: %w", err)
 		}
-		r.At, r.Headers = fromMicros(at), decodeHeader(headers)
+		r.At = fromMicros(at)
+		if r.Headers, r.Body, err = c.open(rejectionPlace(r.Source, at), headers, r.Body); err != nil {
+			r.Headers, r.Detail = map[string][]string{}, r.Detail+" (headers and body cannot be read: "+err.Error()+")"
+		}
 		notes = append(notes, r)
 	}
 	return notes, rows.Err()

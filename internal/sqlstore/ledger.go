@@ -26,14 +26,28 @@ func (c *Core) Events(ctx context.Context, tx Tx, f hook.Filter) ([]*hook.EventI
 		limit = 100
 	}
 	limit = min(limit, MaxPage)
-	list, err := c.found(ctx, tx, f, below, limit+1)
-	if err != nil || len(list) == 0 {
+	var list []int64
+	next, mark := "", int64(0)
+	switch {
+	case ofBodies(f):
+		list, mark, err = c.foundInBodies(ctx, tx, f, below, limit+1)
+	case crossing(f):
+		list, mark, err = c.foundInTime(ctx, tx, f, below, limit+1)
+	default:
+		list, err = c.found(ctx, tx, f, below, limit+1)
+	}
+	if err != nil {
 		return nil, "", err
 	}
-	next := ""
 	if len(list) > limit {
 		list = list[:limit]
-		next = writeMark("s1:", list[limit-1])
+		mark = list[limit-1]
+	}
+	if mark > 0 {
+		next = writeMark("s1:", mark)
+	}
+	if len(list) == 0 {
+		return nil, next, nil
 	}
 	cond, args := c.in(list)
 	page, seqs, err := c.infos(ctx, tx, ` WHERE k.seq `+cond+` ORDER BY k.seq DESC`, args...)
@@ -164,7 +178,7 @@ func jobIn(s hook.State) string {
 }
 
 const infoSQL = `SELECT k.seq, k.source, k.mode, k.trust, k.key, e.type, e.subject, e.occurred_at, k.received_at,
-		e.size, k.sha256, k.deliveries, k.conflicts, k.quarantine, k.jobs_total
+		e.size, k.sha256, k.deliveries, k.conflicts, k.quarantine, k.jobs_total, k.erased_at
 	FROM event_keys k JOIN events e ON e.seq = k.seq`
 
 func (c *Core) infos(ctx context.Context, tx Tx, tail string, args ...any) ([]*hook.EventInfo, []int64, error) {
@@ -188,16 +202,16 @@ func (c *Core) infos(ctx context.Context, tx Tx, tail string, args ...any) ([]*h
 func (c *Core) scanInfo(rows *sql.Rows) (*hook.EventInfo, int64, error) {
 	e := &hook.EventInfo{Jobs: []hook.JobInfo{}}
 	var seq, received, total int64
-	var occurred sql.NullInt64
+	var occurred, erased sql.NullInt64
 	var sum []byte
 	var quarantine string
 	err := rows.Scan(&seq, &e.Source, &e.Mode, (*string)(&e.Trust), &e.Key, &e.Type, &e.Subject, &occurred, &received,
-		&e.Size, &sum, &e.Deliveries, &e.Conflicts, &quarantine, &total)
+		&e.Size, &sum, &e.Deliveries, &e.Conflicts, &quarantine, &total, &erased)
 	if err != nil {
 		return nil, 0, err
 	}
 	e.ID = c.eventID(seq)
-	e.OccurredAt, e.ReceivedAt = timePtr(occurred), fromMicros(received)
+	e.OccurredAt, e.ReceivedAt, e.ErasedAt = timePtr(occurred), fromMicros(received), timePtr(erased)
 	e.SHA256 = hex.EncodeToString(sum)
 	e.State = hook.StateDone
 	if quarantine != "" {
@@ -227,7 +241,10 @@ func (c *Core) addJobs(ctx context.Context, tx Tx, page []*hook.EventInfo, seqs 
 		if err := c.openJobs(ctx, tx, part, bySeq); err != nil {
 			return err
 		}
-		return c.doneJobs(ctx, tx, part, bySeq)
+		if err := c.doneJobs(ctx, tx, part, bySeq); err != nil {
+			return err
+		}
+		return c.endedJobs(ctx, tx, part, bySeq)
 	})
 	if err != nil {
 		return err
@@ -339,7 +356,12 @@ func (c *Core) Event(ctx context.Context, tx Tx, id string) (*hook.EventDetail, 
 	if err := row.Scan(&headers, &d.Body, &d.BodyGone, &twin); err != nil {
 		return nil, fmt.Errorf("event %s: %w", id, err)
 	}
-	d.Headers = decodeHeader(headers)
+	if d.ErasedAt != nil {
+		d.Body, d.BodyGone = nil, true // the row may still stand there, blank
+	}
+	if d.Headers, d.Body, err = c.open(eventKey{d.Source, d.Mode, d.Key}.place(), headers, d.Body); err != nil {
+		return nil, fmt.Errorf("event %s: %w", id, err)
+	}
 	if twin.Valid {
 		d.SameBodyAs = c.eventID(twin.Int64)
 	}

@@ -24,13 +24,15 @@ type Entry struct {
 
 	Receipt hook.Receipt // valid once the transaction has committed
 
-	headers []byte
+	headers []byte // as they are stored
+	body    []byte // as it is stored
 	line    string
 }
 
-// NewEntry prepares a delivery for a batch; it runs outside the writer.
-func NewEntry(d hook.Delivery, id hook.Identity, handlers []string) *Entry {
-	e := &Entry{Delivery: d, Identity: id, SHA256: sha256.Sum256(d.Body), headers: encodeHeader(d.Header)}
+// NewEntry prepares a delivery for a batch; it runs outside the writer. It fails
+// only where the delivery must be sealed and cannot be.
+func (c *Core) NewEntry(d hook.Delivery, id hook.Identity, handlers []string) (*Entry, error) {
+	e := &Entry{Delivery: d, Identity: id, SHA256: sha256.Sum256(d.Body)}
 	if e.Identity.Key == "" {
 		e.Identity.Key = hex.EncodeToString(e.SHA256[:])
 	}
@@ -40,7 +42,11 @@ func NewEntry(d hook.Delivery, id hook.Identity, handlers []string) *Entry {
 	if id.Subject != "" {
 		e.line = lineOf(d.Source, id.Mode, id.Subject)
 	}
-	return e
+	var err error
+	if e.headers, e.body, err = c.close(e.key().place(), encodeHeader(d.Header), d.Body); err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	return e, nil
 }
 
 // Bytes is what the entry weighs in a batch.
@@ -286,11 +292,7 @@ func (c *Core) insertEvents(ctx context.Context, tx Tx, fresh []*group) error {
 		return fmt.Errorf("insert events: %w", err)
 	}
 	err = bulk(c, fresh, "ib", func(args []any, g *group) []any {
-		body := g.first.Delivery.Body
-		if body == nil {
-			body = []byte{}
-		}
-		return append(args, g.seq, body)
+		return append(args, g.seq, g.first.body)
 	}, func(_ []*group, source string, args []any) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO bodies (seq, body) `+source, args...)
 		return err
@@ -447,7 +449,7 @@ func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64
 	}
 	if kept < MaxConflicts {
 		if n, err := c.keepBeside(ctx, tx, g, e, now); err != nil || n == 0 {
-			return true, err // the same other bytes again: kept and counted already
+			return true, err // the same other bytes again, or of an erased event: nothing is kept
 		}
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE event_keys SET conflicts = conflicts + 1 WHERE seq = $1`, g.seq); err != nil {
@@ -457,9 +459,14 @@ func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64
 }
 
 func (c *Core) keepBeside(ctx context.Context, tx Tx, g *group, e *Entry, now int64) (n int64, err error) {
+	headers, body, err := c.close(conflictPlace(e.key(), e.SHA256[:]), encodeHeader(e.Delivery.Header), e.Delivery.Body)
+	if err != nil {
+		return 0, fmt.Errorf("keep other bytes of an event: %w", err)
+	}
 	res, err := tx.ExecContext(ctx, `INSERT INTO conflicts (seq, sha256, received_at, headers, body)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq, sha256) DO NOTHING`,
-		g.seq, e.SHA256[:], now, e.headers, e.Delivery.Body)
+		SELECT seq, $2, $3, $4, $5 FROM event_keys WHERE seq = $1 AND erased_at IS NULL -- what was erased on request stays so
+		ON CONFLICT (seq, sha256) DO NOTHING`,
+		g.seq, e.SHA256[:], now, headers, body)
 	if err != nil {
 		return 0, fmt.Errorf("keep other bytes of an event: %w", err)
 	}
@@ -473,17 +480,11 @@ func (c *Core) sameCanonical(ctx context.Context, tx Tx, g *group, e *Entry) (bo
 	}
 	first := g.first.Delivery.Body
 	if !g.fresh {
-		rows, err := tx.QueryContext(ctx, `SELECT body FROM bodies WHERE seq = $1`, g.seq)
-		if err != nil {
-			return false, fmt.Errorf("read the first copy: %w", err)
+		stored, err := c.firstCopy(ctx, tx, g.seq, e.key())
+		if err != nil || stored == nil {
+			return false, err
 		}
-		defer rows.Close()
-		if !rows.Next() {
-			return false, rows.Err() // pruned: nothing to compare with
-		}
-		if err := rows.Scan(&first); err != nil {
-			return false, fmt.Errorf("read the first copy: %w", err)
-		}
+		first = stored
 	}
 	return bytes.Equal(canonical(first), canonical(e.Delivery.Body)), nil
 }

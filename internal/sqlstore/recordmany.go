@@ -107,11 +107,7 @@ func (e *Entry) row(rows []any, g *group) []any {
 	if !e.Identity.OccurredAt.IsZero() {
 		occurred = e.Identity.OccurredAt.UnixMicro()
 	}
-	body := e.Delivery.Body
-	if body == nil {
-		body = []byte{}
-	}
 	return append(rows, e.Delivery.Source, e.Identity.Mode, e.Identity.Key, e.SHA256[:], string(e.Identity.Trust),
 		string(g.quarantine), g.deliveries(), len(g.handlers), e.Identity.Type, e.Identity.Subject, occurred,
-		len(body), e.headers, body)
+		len(e.Delivery.Body), e.headers, e.body)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -26,6 +27,8 @@ type Rejections struct {
 	mu      sync.Mutex
 	pending []*hook.Rejection
 	bytes   int
+
+	shrunk atomic.Bool // others have removed notes: count anew
 
 	// owned by the engine's writer
 	kept    map[string]int64 // bytes on disk by source
@@ -95,6 +98,9 @@ func (r *Rejections) Due(now time.Time) []*hook.Rejection {
 // is counted anew.
 func (r *Rejections) Forget() { r.kept = nil }
 
+// Recount is called by whoever has removed notes from the disk; it may be anybody.
+func (r *Rejections) Recount() { r.shrunk.Store(true) }
+
 // Take empties the ring's waiting room.
 func (r *Rejections) Take() []*hook.Rejection {
 	r.mu.Lock()
@@ -104,22 +110,26 @@ func (r *Rejections) Take() []*hook.Rejection {
 	return p
 }
 
-// Write puts notes on disk and removes the oldest ones of sources that hold too
+// Write puts notes on disk, sealed by the core where it encrypts, and removes the oldest ones of sources that hold too
 // much.
-func (r *Rejections) Write(ctx context.Context, tx Tx, notes []*hook.Rejection) error {
-	if r.kept == nil {
+func (r *Rejections) Write(ctx context.Context, tx Tx, c *Core, notes []*hook.Rejection) error {
+	if r.shrunk.Swap(false) || r.kept == nil {
 		if err := r.load(ctx, tx); err != nil {
 			return err
 		}
 	}
 	for _, n := range notes {
-		_, err := tx.ExecContext(ctx, `INSERT INTO rejections (at, source, reason, detail, remote, size, headers, body)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, n.At.UnixMicro(), n.Source, string(n.Reason), n.Detail, n.Remote,
-			n.Size, encodeHeader(n.Headers), n.Body)
+		at := n.At.UnixMicro()
+		headers, body, err := c.close(rejectionPlace(n.Source, at), encodeHeader(n.Headers), n.Body)
 		if err != nil {
 			return fmt.Errorf("note a rejection: %w", err)
 		}
-		r.kept[n.Source] += int64(len(n.Body)) + 256
+		_, err = tx.ExecContext(ctx, `INSERT INTO rejections (at, source, reason, detail, remote, size, headers, body)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, at, n.Source, string(n.Reason), n.Detail, n.Remote, n.Size, headers, body)
+		if err != nil {
+			return fmt.Errorf("note a rejection: %w", err)
+		}
+		r.kept[n.Source] += int64(len(body)) + 256
 		for r.kept[n.Source] > MaxRejectionsBytes {
 			if err := r.dropOldest(ctx, tx, n.Source); err != nil {
 				return err

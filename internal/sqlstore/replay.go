@@ -34,8 +34,16 @@ func (c *Core) newestJob(ctx context.Context, tx Tx, seq int64, handler string) 
 	err = row.Scan(&n.generation, &n.attempt)
 	if err == nil {
 		n.state = hook.StateDone
+		return n, nil
 	} else if err != sql.ErrNoRows {
 		return n, fmt.Errorf("find attempts: %w", err)
+	}
+	row = tx.QueryRowContext(ctx, `SELECT generation, attempt FROM ended_jobs WHERE seq = $1 AND handler = $2`, seq, handler)
+	err = row.Scan(&n.generation, &n.attempt)
+	if err == nil {
+		n.state = hook.StateDone
+	} else if err != sql.ErrNoRows {
+		return n, fmt.Errorf("find the end of a job: %w", err)
 	}
 	return n, nil
 }
@@ -144,7 +152,8 @@ func (c *Core) hourOfSeq() string {
 }
 
 func (c *Core) uncountDone(ctx context.Context, tx Tx, seq int64) error {
-	const wasDone = `NOT EXISTS (SELECT 1 FROM jobs WHERE seq = $1) AND EXISTS (SELECT 1 FROM attempts WHERE seq = $1)`
+	const wasDone = `NOT EXISTS (SELECT 1 FROM jobs WHERE seq = $1) AND
+		(EXISTS (SELECT 1 FROM attempts WHERE seq = $1) OR EXISTS (SELECT 1 FROM ended_jobs WHERE seq = $1))`
 	if m, ok := tx.(Many); ok {
 		_, err := tx.ExecContext(ctx, `INSERT INTO hours (hour, slot, done) SELECT `+c.hourOfSeq()+`, $2, -1 WHERE `+wasDone+`
 			ON CONFLICT (hour, slot) DO UPDATE SET done = hours.done - 1`, seq, m.Slot())
@@ -177,6 +186,9 @@ func (c *Core) Replay(ctx context.Context, tx Tx, id string, r hook.Replay) (int
 	if err := c.lockEvent(ctx, tx, seq); err != nil {
 		return 0, err
 	}
+	if err := c.stillKept(ctx, tx, seq, id); err != nil {
+		return 0, err
+	}
 	jobs := 0
 	for _, h := range handlers {
 		was, err := c.newestJob(ctx, tx, seq, h)
@@ -198,6 +210,18 @@ func (c *Core) Replay(ctx context.Context, tx Tx, id string, r hook.Replay) (int
 	return jobs, nil
 }
 
+// stillKept refuses an event that was erased, or whose body was removed while its
+// lock was waited for.
+func (c *Core) stillKept(ctx context.Context, tx Tx, seq int64, id string) (err error) {
+	var kept bool
+	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM bodies WHERE seq = $1)
+		AND EXISTS (SELECT 1 FROM event_keys WHERE seq = $1 AND erased_at IS NULL)`, seq).Scan(&kept)
+	if err == nil && !kept {
+		err = fmt.Errorf("replay %s: its body is no longer kept: %w", id, hook.ErrRefused)
+	}
+	return err
+}
+
 func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []string) (int64, []string, error) {
 	seq, err := c.seqOf(id)
 	if err != nil {
@@ -209,8 +233,11 @@ func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []stri
 	} else if err != nil {
 		return 0, nil, fmt.Errorf("event %s: %w", id, err)
 	}
+	if e.Unreadable != nil {
+		return 0, nil, e.Unreadable
+	}
 	if e.Body == nil {
-		return 0, nil, fmt.Errorf("replay %s: retention has removed its body: %w", id, hook.ErrRefused)
+		return 0, nil, fmt.Errorf("replay %s: its body is no longer kept: %w", id, hook.ErrRefused)
 	}
 	known := map[string]bool{}
 	var wanting []string

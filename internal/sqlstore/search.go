@@ -67,37 +67,59 @@ func (c *Core) found(ctx context.Context, tx Tx, f hook.Filter, below int64, lim
 }
 
 func (c *Core) search(ctx context.Context, tx Tx, f hook.Filter, floor, below int64, limit int) ([]int64, error) {
+	w, err := c.wayOf(ctx, tx, f)
+	if err != nil {
+		return nil, err
+	}
+	return c.searchBy(ctx, tx, w, f, floor, below, limit)
+}
+
+// way is how a search goes: it is chosen once, however many stretches of the log are
+// looked at.
+type way struct {
+	by    by
+	types []string // of byType
+}
+
+func (c *Core) wayOf(ctx context.Context, tx Tx, f hook.Filter) (way, error) {
 	switch {
 	case f.Key != "":
-		return c.searchKey(ctx, tx, f, floor, below, limit)
-	case f.Subject != "" && !c.Many:
-		return c.searchSubject(ctx, tx, f, floor, below, limit)
+		return way{by: byKey}, nil
 	case f.Subject != "":
-		return c.pick(ctx, tx, f, bySubject, query{}, floor, below, limit)
+		return way{by: bySubject}, nil
 	case c.fewJobs(f.State):
-		return c.pick(ctx, tx, f, byNumber, query{}, floor, below, limit)
+		return way{by: byNumber}, nil
 	}
 	few := false
 	if f.Source != "" && f.Type != "" {
 		n, err := c.scanSeq(ctx, tx, fewEventsSQL, f.Source, fewEvents+1)
 		if err != nil {
-			return nil, err
+			return way{}, err
 		}
 		few = n <= fewEvents
 	}
 	if f.Type != "" && !few {
 		types, err := c.typesOf(ctx, tx, f.Type)
-		if err != nil {
-			return nil, err
-		}
-		if len(types) <= manyTypes {
-			return c.searchTypes(ctx, tx, f, types, floor, below, limit)
+		if err != nil || len(types) <= manyTypes {
+			return way{byType, types}, err
 		}
 	}
 	if f.Source != "" {
-		return c.pick(ctx, tx, f, bySource, query{}, floor, below, limit)
+		return way{by: bySource}, nil
 	}
-	return c.pick(ctx, tx, f, byNumber, query{}, floor, below, limit)
+	return way{by: byNumber}, nil
+}
+
+func (c *Core) searchBy(ctx context.Context, tx Tx, w way, f hook.Filter, floor, below int64, limit int) ([]int64, error) {
+	switch {
+	case w.by == byKey:
+		return c.searchKey(ctx, tx, f, floor, below, limit)
+	case w.by == bySubject && !c.Many:
+		return c.searchSubject(ctx, tx, f, floor, below, limit)
+	case w.by == byType:
+		return c.searchTypes(ctx, tx, f, w.types, floor, below, limit)
+	}
+	return c.pick(ctx, tx, f, w.by, query{}, floor, below, limit)
 }
 
 // fewJobs: states that jobs lead to, or an index of their own.
@@ -113,10 +135,10 @@ func (c *Core) times(ctx context.Context, tx Tx, f hook.Filter, below int64) (fl
 		floor, err = c.scanSeq(ctx, tx, `SELECT coalesce((SELECT first_seq FROM hours WHERE hour < $1 ORDER BY hour DESC LIMIT 1), 0)`,
 			hourOf(f.Since.UnixMicro()))
 	}
-	if err == nil && !f.Until.IsZero() { // a day more: the clock may have gone back
+	if err == nil && !f.Until.IsZero() { // two hours more: the clock may have gone back
 		var until int64
 		until, err = c.scanSeq(ctx, tx, `SELECT coalesce((SELECT first_seq FROM hours WHERE hour > $1 ORDER BY hour LIMIT 1), $2)`,
-			hourOf(f.Until.UnixMicro())+24, int64(math.MaxInt64))
+			hourOf(f.Until.UnixMicro())+2, int64(math.MaxInt64))
 		below = min(below, until)
 	}
 	return floor, below, err

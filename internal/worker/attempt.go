@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -38,17 +39,32 @@ func newAttempt(ctx context.Context, l *lane, job *hook.Job) *attempt {
 func (a *attempt) run() {
 	began := time.Now()
 	defer a.end(nil)
+	traced, ended := a.trace()
 	limit := time.AfterFunc(a.lane.cfg.Limit, func() { a.end(errTooLong) })
-	effect, err := a.handle()
+	effect, err := a.handle(traced)
 	limit.Stop()
 	if err == nil {
-		err = a.lane.cfg.Queue.Finish(context.WithoutCancel(a.ctx), a.job, effect)
-		if err == nil {
-			a.report("done", began)
-			return
-		}
+		ctx, finished := hook.StartSpan(context.WithoutCancel(traced), "finish")
+		err = a.lane.cfg.Queue.Finish(ctx, a.job, effect)
+		finished(err)
+	}
+	ended(err)
+	if err == nil {
+		a.report("done", began)
+		return
 	}
 	a.fail(err, began)
+}
+
+// trace begins the span of the attempt, in which the handler's own lie.
+func (a *attempt) trace() (ctx context.Context, ended func(error)) {
+	t := a.lane.cfg.Tracing
+	if t == nil {
+		return a.ctx, func(error) {}
+	}
+	return t.Begin(hook.WithTracing(a.ctx, t, a.job.Event.ID), a.job.Event.ID, "attempt", hook.Attribute{Name: "handler", Value: a.job.Handler},
+		hook.Attribute{Name: "source", Value: a.job.Event.Source}, hook.Attribute{Name: "type", Value: a.job.Event.Type},
+		hook.Attribute{Name: "generation", Value: strconv.Itoa(a.job.Generation)}, hook.Attribute{Name: "attempt", Value: strconv.Itoa(a.job.Attempt)})
 }
 
 // result is what a handler returned.
@@ -59,9 +75,9 @@ type result struct {
 
 // handle runs the handler in a goroutine of its own: one that ignores the end
 // of its context is abandoned after the grace time, and its slot given back.
-func (a *attempt) handle() (hook.Effect, error) {
+func (a *attempt) handle(traced context.Context) (hook.Effect, error) {
 	done := make(chan result, 1)
-	go func() { done <- a.call() }()
+	go func() { done <- a.call(traced) }()
 	select {
 	case r := <-done:
 		return a.settle(r)
@@ -116,13 +132,18 @@ func (l *lane) meterAbandoned(n int64) {
 }
 
 // call turns a panic into a failed attempt with its stack.
-func (a *attempt) call() (r result) {
+func (a *attempt) call(traced context.Context) (r result) {
+	ctx, ended := hook.StartSpan(traced, "handle")
+	defer func() { ended(r.err) }()
 	defer func() {
 		if p := recover(); p != nil {
 			r = result{err: fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	effect, err := a.lane.route.Handler.Handle(hook.WithJob(a.ctx, a.job), a.job.Event)
+	if err := a.job.Event.Unreadable; err != nil {
+		return result{err: err}
+	}
+	effect, err := a.lane.route.Handler.Handle(hook.WithJob(ctx, a.job), a.job.Event)
 	return result{effect, err}
 }
 

@@ -36,7 +36,8 @@ type Config struct {
 	MaxWaiting  time.Duration // 72 h, then dead
 	Poll        time.Duration // 1 s: how often an idle handler looks for itself
 
-	Meter Meter
+	Meter   Meter
+	Tracing hook.Tracing // nil: nothing is traced
 	// Jitter returns a number in [0, 1); nil is a random one.
 	Jitter func() float64
 }

@@ -1,7 +1,10 @@
 package show_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os/exec"
 	"strings"
 	"testing"
@@ -59,11 +62,41 @@ func TestMasks(t *testing.T) {
 		"call +82 10-1234-5678":                "call +•• ••-••••-5678",
 		"01012345678":                          "•••••••5678",
 		"order 20260301, 15000 KRW, evt_1Q9aB": "order 20260301, 15000 KRW, evt_1Q9aB",
-		"1767225600":                           "1767225600", // a time
+		"card4242424242424242x, 4242 4242 4242 4242 4000056655665556": "card••••••••••••4242x, •••• •••• •••• 4242 ••••••••••••5556",
+		"4242 4242 4242 4242 12/27 123":                               "•••• •••• •••• 4242 12/27 123",
+		"4242\u00a04242\u20114242.4242":                               "••••\u00a0••••\u2011••••.4242",
+		"3782 822463 10005":                                           "•••• •••••• •0005",
+		"4 2 4 2 4 2 4 2 4 2 4 2 4 2 4 2":                             "• • • • • • • • • • • • 4 2 4 2",
+		"email=kim%40example.com&tel=%2B821012345678":                 "email=k•••@example.com&tel=%•B••••••••5678",
+		`{"email":"kim\u0040example.com"}`:                            `{"email":"k•••@example.com"}`,
+		"김민지@예시.한국 <a+b@x.co>":                                        "김•••@예시.한국 <a•••@x.co>",
+		"02-123-4567, (031) 123-4567, 010.1234.5678":                  "••-•••-4567, (•••) •••-4567, •••.••••.5678",
+		"+1 (415) 555-0132":                                           "+• (•••) •••-0132",
+		"1767225600.4242424242 2026-03-01 10-20-30":                   "1767225600.4242424242 2026-03-01 10-20-30", // no groups of a card
+		"ev_8ubjdhvq0000000000006 a@b @ c":                            "ev_8ubjdhvq0000000000006 a@b @ c",
+		"1767225600":                                                  "1767225600", // a time
 	} {
 		got, n := m.Mask(text)
 		if got != want || (n > 0) != (text != want) {
 			t.Errorf("%q: got %q in %d places, want %q", text, got, n, want)
+		}
+	}
+}
+
+// TestLogsAreMasked: whatever kind of value holds it, and nothing else changes.
+func TestLogsAreMasked(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(show.MaskLog(show.MaskLog(slog.NewJSONHandler(&out, nil)))).With("at", "kim@example.com").WithGroup("g")
+	log.Warn("card 4242424242424242", "error", fmt.Errorf("decode: %w", errors.New(`{"phone":"01012345678"}`)),
+		slog.Group("deep", "s", "kim@example.com"), "list", []string{"4242424242424242"}, "n", int64(4242424242424242), "event", "ev_1")
+	for _, canary := range []string{"kim@", `"card 4242424242`, "0101234", "[4242424242", `["4242`} {
+		if strings.Contains(out.String(), canary) {
+			t.Errorf("the log shows %s: %s", canary, out.String())
+		}
+	}
+	for _, kept := range []string{`"n":4242424242424242`, `"event":"ev_1"`, "decode: ", "k•••@example.com"} {
+		if !strings.Contains(out.String(), kept) {
+			t.Errorf("the log lacks %s: %s", kept, out.String())
 		}
 	}
 }

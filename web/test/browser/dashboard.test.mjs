@@ -79,7 +79,7 @@ for (const [colorScheme, locale, width] of [['light', 'en-US', 1280], ['dark', '
     const event = await idOf('events');
     const note = await idOf('rejected');
     const pages = ['./', 'events', 'events?type=nothing', 'events?live=1', 'events/' + event, 'events/' + event + '/replay', 'rejected', 'rejected/' + note,
-      'alarms', 'jobs', 'jobs?state=dead', 'dead', 'bulk', 'bulk/new?source=stripe', 'sources', 'handlers', 'metrics', 'metrics?range=1h', 'audit', 'settings'];
+      'alarms', 'jobs', 'jobs?state=dead', 'dead', 'bulk', 'bulk/new?source=stripe', 'sources', 'handlers', 'metrics', 'metrics?range=1h', 'approvals', 'audit', 'privacy', 'settings'];
     // And whatever departments have put into the navigation.
     const links = await page.locator('.top nav a').evaluateAll((all) => all.map((a) => a.getAttribute('href')));
     pages.push(...links.filter((link) => link.startsWith('records/')));

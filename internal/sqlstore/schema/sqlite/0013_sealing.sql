@@ -1,0 +1,11 @@
+-- The keys that seal bodies, headers and personal columns, each wrapped with a key
+-- of the operator's that is not kept here. seals: how many values processes have
+-- reserved to seal with it. Sealed headers begin with the byte 1, which no headers
+-- do; the body beside them is then sealed too.
+CREATE TABLE data_keys (
+    id      INTEGER PRIMARY KEY,
+    made_at INTEGER NOT NULL,
+    seals   INTEGER NOT NULL DEFAULT 0,
+    master  TEXT NOT NULL,
+    wrapped BLOB NOT NULL
+);
