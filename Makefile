@@ -67,6 +67,10 @@ bench-compare: ## hookkeeper beside the ways people do it today, on one PostgreS
 bench-10m: build ## reception with ten million events stored; writes bench/RESULTS-10m.md (minutes, 15 GB of disk)
 	@scripts/bench-10m
 
+.PHONY: desk-10m
+desk-10m: ## every page over ten million events, and a replay of a million; writes bench/RESULTS-desk.md (two hours, 25 GB of disk)
+	@scripts/desk-10m
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what we use (needs the network)
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...

@@ -21,6 +21,9 @@ import (
 // TestDocuments holds the documents and the code together: whoever changes one
 // of them alone fails here.
 func TestDocuments(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads files and builds a command: the race detector has nothing to see here")
+	}
 	t.Parallel()
 	for name, f := range map[string]func(*testing.T){
 		"Floorplan": floorplanDocument, "States": statesDocument, "Errors": errorsDocument,

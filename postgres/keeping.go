@@ -14,7 +14,14 @@ import (
 
 // SetRoutes implements hook.Keeping. The routes of other nodes stay.
 func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
-	err := s.working(ctx, func(ctx context.Context, tx *unit) error { return s.core.SetRoutes(ctx, tx, routes) })
+	var newest int64
+	err := s.working(ctx, func(ctx context.Context, tx *unit) (err error) {
+		newest, err = s.core.NewestSeq(ctx, tx)
+		return err
+	})
+	if err == nil {
+		err = s.working(ctx, func(ctx context.Context, tx *unit) error { return s.core.SetRoutes(ctx, tx, routes, newest) })
+	}
 	if err == nil {
 		s.core.UseRoutes(routes)
 	}

@@ -206,7 +206,13 @@ func (s *Store) Turn(ctx context.Context, name string, every time.Duration) (min
 
 // SetRoutes implements hook.Keeping.
 func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
-	err := s.submit(ctx, false, func(ctx context.Context, tx *unit) error { return s.core.SetRoutes(ctx, tx, routes) })
+	err := s.submit(ctx, false, func(ctx context.Context, tx *unit) error {
+		newest, err := s.core.NewestSeq(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return s.core.SetRoutes(ctx, tx, routes, newest)
+	})
 	if err == nil {
 		s.core.UseRoutes(routes)
 	}

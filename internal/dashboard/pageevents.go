@@ -194,16 +194,17 @@ func (p *Pages) index(ctx context.Context) (n hook.Indexed, err error) {
 	return n, err
 }
 
-// searched adds what there is to know about a search of bodies.
+// searched adds what there is to know about a search that may end early, and about
+// the index if it looked into bodies.
 func (p *Pages) searched(ctx context.Context, list *eventList, f hook.Filter, next string) (err error) {
-	if list.Index, err = p.index(ctx); err != nil || f.Words == "" && f.Path == "" {
+	if list.Index, err = p.index(ctx); err != nil {
 		return err
 	}
 	searcher, ok := p.ledger.(hook.Searcher)
 	if !ok {
 		return nil
 	}
-	if list.Index.Behind > 0 {
+	if list.Index.Behind > 0 && (f.Words != "" || f.Path != "") {
 		list.Behind = list.Index.Through
 	}
 	if next != "" && len(list.Events) < f.Limit {

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -36,15 +37,13 @@ func (c *Core) eventLines(ctx context.Context, tx Tx, write func(hook.HistoryLin
 		if err := c.addJobs(ctx, tx, page, seqs); err != nil {
 			return err
 		}
+		sums, err := c.bodySums(ctx, tx, page, seqs)
+		if err != nil {
+			return err
+		}
 		for i, e := range page {
-			sum := ""
-			if e.ErasedAt == nil {
-				if sum, err = c.bodySum(ctx, tx, seqs[i], eventKey{e.Source, e.Mode, e.Key}); err != nil {
-					return err
-				}
-			}
 			line := hook.HistoryLine{Kind: "event", Seq: seqs[i], ID: e.ID, Source: e.Source, Mode: e.Mode, Key: e.Key,
-				Trust: e.Trust, Type: e.Type, Subject: e.Subject, SHA256: e.SHA256, Recomputed: sum,
+				Trust: e.Trust, Type: e.Type, Subject: e.Subject, SHA256: e.SHA256, Recomputed: sums[seqs[i]],
 				ReceivedAt: &e.ReceivedAt, Deliveries: e.Deliveries, Conflicts: e.Conflicts, State: e.State, Jobs: e.Jobs}
 			if e.Quarantine != nil {
 				line.Quarantine = *e.Quarantine
@@ -57,18 +56,31 @@ func (c *Core) eventLines(ctx context.Context, tx Tx, write func(hook.HistoryLin
 	}
 }
 
-// bodySum hashes the bytes that are stored; empty if retention has removed them.
-func (c *Core) bodySum(ctx context.Context, tx Tx, seq int64, key eventKey) (string, error) {
-	var headers, body []byte
-	row := tx.QueryRowContext(ctx, `SELECT e.headers, b.body FROM events e JOIN bodies b ON b.seq = e.seq WHERE e.seq = $1`, seq)
-	switch err := row.Scan(&headers, &body); err {
-	case nil:
-		return c.sum(key.place(), headers, body)
-	case sql.ErrNoRows:
-		return "", nil
-	default:
-		return "", err
+// bodySums hashes the bytes that are stored of the events of a page; those whose
+// bodies retention has removed, or an erasure, are missing.
+func (c *Core) bodySums(ctx context.Context, tx Tx, page []*hook.EventInfo, seqs []int64) (map[int64]string, error) {
+	places := make(map[int64][]byte, len(page))
+	for i, e := range page {
+		if e.ErasedAt == nil {
+			places[seqs[i]] = eventKey{e.Source, e.Mode, e.Key}.place()
+		}
 	}
+	sums := make(map[int64]string, len(page))
+	err := parts(c, seqs, func(part []int64) error {
+		var seq int64
+		var headers, body []byte
+		var failed error
+		in, args := c.in(part)
+		err := eachRow(ctx, tx, `SELECT b.seq, b.body, (SELECT e.headers FROM events e WHERE e.seq = b.seq) FROM bodies b WHERE b.seq `+in, args,
+			[]any{&seq, &body, &headers}, func() bool {
+				if place := places[seq]; place != nil {
+					sums[seq], failed = c.sum(place, headers, body)
+				}
+				return failed == nil
+			})
+		return cmp.Or(err, failed)
+	})
+	return sums, err
 }
 
 // sum hashes a body as it came. One that was changed since it was sealed shows the

@@ -17,14 +17,18 @@ const RouteKept = 7 * 24 * time.Hour
 // are gone are forgotten: nobody else would ever work their jobs. Where there are
 // others only those go that no node has had for RouteKept. If we die before the
 // commit, the routes are those of before.
-func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route) error {
+//
+// newest is from NewestSeq. Where there are other writers it is read in a transaction
+// before this one: an event that is received after the begin of this one has a higher
+// number then, also if it gets it before these routes are written.
+func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route, newest int64) error {
 	if err := lock(ctx, tx, "routes"); err != nil {
 		return fmt.Errorf("write routes: %w", err)
 	}
 	now := c.now(tx)
 	names := []any{}
 	for _, r := range routes {
-		if err := c.setRoute(ctx, tx, r, now); err != nil {
+		if err := c.setRoute(ctx, tx, r, now, newest); err != nil {
 			return fmt.Errorf("write route %s: %w", r.Name, err)
 		}
 		names = append(names, r.Name)
@@ -45,18 +49,14 @@ func (c *Core) SetRoutes(ctx context.Context, tx Tx, routes []hook.Route) error 
 
 // setRoute writes one route. Its time starts anew when it wants other events than
 // before: see FillJobs.
-func (c *Core) setRoute(ctx context.Context, tx Tx, r hook.Route, now int64) error {
+func (c *Core) setRoute(ctx context.Context, tx Tx, r hook.Route, now, newest int64) error {
 	trust := make([]string, len(r.Trust))
 	for i, t := range r.Trust {
 		trust[i] = string(t)
 	}
-	newest, err := c.newestSeq(ctx, tx, now)
-	if err != nil {
-		return err
-	}
 	const same = `WHEN routes.source = excluded.source AND routes.types = excluded.types
 		AND routes.trust = excluded.trust AND routes.events = excluded.events THEN`
-	_, err = tx.ExecContext(ctx, `INSERT INTO routes (name, source, types, trust, events, since, seen_at, max_attempts, filled_seq)
+	_, err := tx.ExecContext(ctx, `INSERT INTO routes (name, source, types, trust, events, since, seen_at, max_attempts, filled_seq)
 		VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8)
 		ON CONFLICT (name) DO UPDATE SET
 			since = CASE `+same+` routes.since ELSE excluded.since END,
@@ -67,13 +67,14 @@ func (c *Core) setRoute(ctx context.Context, tx Tx, r hook.Route, now int64) err
 	return err
 }
 
-// newestSeq is a number that no event which is recorded from now on is below.
-func (c *Core) newestSeq(ctx context.Context, tx Tx, now int64) (int64, error) {
+// NewestSeq is a number that no event is below which is received after this
+// transaction.
+func (c *Core) NewestSeq(ctx context.Context, tx Tx) (int64, error) {
 	if !c.Many {
 		return c.lastSeq, nil
 	}
 	seq, err := c.scanSeq(ctx, tx, `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_seq`)
-	return SeqAt(now) + seq, err
+	return SeqAt(c.now(tx)) + seq, err
 }
 
 // UseRoutes is called after the commit of SetRoutes.
