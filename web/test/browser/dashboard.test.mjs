@@ -145,7 +145,7 @@ test('by keyboard alone', async () => {
   await page.keyboard.press('/');
   await page.keyboard.type('nothing of that name');
   await page.keyboard.press('Enter');
-  await page.waitForURL(/subject=/);
+  await page.waitForURL(/[?&]q=/);
   await context.close();
 });
 
