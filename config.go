@@ -37,7 +37,7 @@ type Config struct {
 	Lease       time.Duration // of a job, renewed every third of it; default 30 s
 	Limit       time.Duration // of one attempt; default 60 s
 	Grace       time.Duration // for a handler to heed the end of its context; default 3 s
-	Slots       int           // jobs that one handler works at a time; default 16, 512 for a Batch route
+	Slots       int           // jobs that one handler works at a time; default 16, 1024 for a Batch route
 	Attempts    int           // failed and lost ones before a job is dead; default 12
 	BackoffBase time.Duration // bound of the first pause, times four with each failure; default 10 s
 	BackoffMax  time.Duration // default 12 h

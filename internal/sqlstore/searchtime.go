@@ -8,6 +8,10 @@ import (
 	"github.com/hookkeeper/hookkeeper/hook"
 )
 
+// crossTime is how long a search that crosses conditions goes on to look at another
+// stretch of the log.
+const crossTime = 100 * time.Millisecond
+
 // crossing reports whether a filter has two conditions of which no index has both:
 // events that fulfil one of them may be many, and those that fulfil both few.
 func crossing(f hook.Filter) bool {
@@ -37,12 +41,19 @@ func (c *Core) foundInTime(ctx context.Context, tx Tx, f hook.Filter, below int6
 		return nil, 0, err
 	}
 	mark = min(mark, newest+1)
+	if c.Many && !f.Until.IsZero() {
+		mark = min(mark, SeqAt(f.Until.UnixMicro())+seqsADay)
+	}
+	old := int64(0) // numbers up to here are of days before since, but for those without a day, which were copied
+	if c.Many && !f.Since.IsZero() {
+		old = SeqAt(f.Since.UnixMicro())
+	}
 	w, err := c.wayOf(ctx, tx, f)
 	if err != nil {
 		return nil, 0, fmt.Errorf("search events: %w", err)
 	}
 	var list []int64
-	end := time.Now().Add(searchTime)
+	end := time.Now().Add(crossTime)
 	for stretch := int64(firstStretch); mark > floor && len(list) < limit; {
 		begin := time.Now()
 		if !begin.Before(end) {
@@ -54,6 +65,9 @@ func (c *Core) foundInTime(ctx context.Context, tx Tx, f hook.Filter, below int6
 			return nil, 0, fmt.Errorf("search events: %w", err)
 		}
 		list, mark = append(list, part...), low
+		if mark <= old {
+			mark = min(mark, seqsADay)
+		}
 		stretch = nextStretch(stretch, time.Since(begin))
 	}
 	return list, 0, nil
@@ -62,8 +76,10 @@ func (c *Core) foundInTime(ctx context.Context, tx Tx, f hook.Filter, below int6
 // nextStretch is how much of the log to look at next, after one that took so long.
 func nextStretch(stretch int64, took time.Duration) int64 {
 	switch {
-	case took < quickStretch:
+	case took < quickStretch/10: // next to nothing there
 		return min(stretch*8, 1<<50)
+	case took < quickStretch: // what follows may have to come from the disk
+		return min(stretch*2, 1<<50)
 	case took > slowStretch:
 		return max(stretch/4, firstStretch)
 	}

@@ -28,7 +28,7 @@ type Config struct {
 	Lease       time.Duration // 30 s; renewed every third of it
 	Limit       time.Duration // 60 s: the longest that one attempt may take
 	Grace       time.Duration // 3 s: how long a handler has to heed the end of its context
-	Slots       int           // 16 per handler, 512 for a Batch route
+	Slots       int           // 16 per handler, 1024 for a Batch route
 	MaxBytes    int64         // 32 MiB: bodies of the jobs that one handler has at a time, and one more; see Ask
 	Attempts    int           // 12: failed and lost ones, then the job is dead
 	BackoffBase time.Duration // 10 s
@@ -106,7 +106,7 @@ func (p *Pool) Run(ctx context.Context) {
 // time, the fewer commits.
 const (
 	defaultSlots      = 16
-	defaultBatchSlots = 512
+	defaultBatchSlots = 1024
 )
 
 // lane is one handler with its slots.
