@@ -14,26 +14,10 @@ var (
 
 // pruneDue gives the steps of retention that have something to do. A reader looks:
 // where nothing is due no transaction that writes is begun.
-func (s *Store) pruneDue(ctx context.Context, rules hook.SweepRules) (steps []func(context.Context, sqlstore.Tx) (int, bool, error), err error) {
+func (s *Store) pruneDue(ctx context.Context, rules hook.SweepRules) (steps []sqlstore.PruneStep, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx *unit) error {
-		due, err := s.core.PruneDue(ctx, tx, rules)
-		if err != nil {
-			return err
-		}
-		if due.Ahead {
-			steps = append(steps, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.Prune(ctx, tx, rules) })
-		}
-		if due.Again {
-			steps = append(steps, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) { return s.core.PruneAgain(ctx, tx, rules) })
-		}
-		if due.Notes {
-			steps = append(steps, func(ctx context.Context, tx sqlstore.Tx) (int, bool, error) {
-				_, more, err := s.core.PruneRejections(ctx, tx, rules)
-				s.rejections.Recount()
-				return 0, more, err
-			})
-		}
-		return nil
+		steps, err = s.core.PruneSteps(ctx, tx, rules, s.rejections.Recount)
+		return err
 	})
 	return steps, err
 }

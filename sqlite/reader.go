@@ -42,20 +42,18 @@ func (s *Store) Counts(ctx context.Context) (n hook.Counts, err error) {
 
 // Events implements hook.Ledger.
 func (s *Store) Events(ctx context.Context, f hook.Filter) (page []*hook.EventInfo, next string, err error) {
-	err = s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		page, next, err = s.core.Events(ctx, tx, f)
-		return err
-	})
-	return page, next, err
+	if page, next, err = events(ctx, s.readers, s.core, f); err != nil {
+		return nil, "", err
+	}
+	return page, next, s.onDisk(ctx)
 }
 
 // Event implements hook.Ledger.
 func (s *Store) Event(ctx context.Context, id string) (d *hook.EventDetail, err error) {
-	err = s.snapshot(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		d, err = s.core.Event(ctx, tx, id)
-		return err
-	})
-	return d, err
+	if d, err = event(ctx, s.readers, s.core, id); err != nil {
+		return nil, err
+	}
+	return d, s.onDisk(ctx)
 }
 
 // History implements hook.Ledger.

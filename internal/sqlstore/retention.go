@@ -192,6 +192,33 @@ func (c *Core) PruneDue(ctx context.Context, tx Tx, rules hook.SweepRules) (due 
 	return due, err
 }
 
+// PruneStep is one step of retention, in a transaction that writes; more says whether
+// to call it again.
+type PruneStep = func(ctx context.Context, tx Tx) (n int, more bool, err error)
+
+// PruneSteps gives the steps that have something to do; a reader may ask. recount is
+// called when notes on rejections have been removed.
+func (c *Core) PruneSteps(ctx context.Context, tx Tx, rules hook.SweepRules, recount func()) (steps []PruneStep, err error) {
+	due, err := c.PruneDue(ctx, tx, rules)
+	if err != nil {
+		return nil, err
+	}
+	if due.Ahead {
+		steps = append(steps, func(ctx context.Context, tx Tx) (int, bool, error) { return c.Prune(ctx, tx, rules) })
+	}
+	if due.Again {
+		steps = append(steps, func(ctx context.Context, tx Tx) (int, bool, error) { return c.PruneAgain(ctx, tx, rules) })
+	}
+	if due.Notes {
+		steps = append(steps, func(ctx context.Context, tx Tx) (int, bool, error) {
+			_, more, err := c.PruneRejections(ctx, tx, rules)
+			recount()
+			return 0, more, err
+		})
+	}
+	return steps, nil
+}
+
 // Prune gets on with one rule in one source; more says that there may be more to do.
 // What goes and the note of how far it has come commit together: if we die before,
 // the same events are looked at again. Never removed is what open or dead work, a
