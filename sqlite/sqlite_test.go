@@ -3,11 +3,16 @@ package sqlite_test
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/hooktest"
 	"github.com/hookkeeper/hookkeeper/sqlite"
 )
+
+// budget lets an effect that ends be as slow as a busy machine makes it, and one that
+// hangs be cut within the suite's patience.
+const budget = 2 * time.Second
 
 func open(t *testing.T, clock *hooktest.Clock) *sqlite.Store {
 	t.Helper()
@@ -19,5 +24,12 @@ func open(t *testing.T, clock *hooktest.Clock) *sqlite.Store {
 }
 
 func TestStore(t *testing.T) {
-	hooktest.ExerciseStore(t, func(t *testing.T, clock *hooktest.Clock) hook.Store { return open(t, clock) })
+	hooktest.ExerciseStore(t, func(t *testing.T, clock *hooktest.Clock) hook.Store {
+		s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"),
+			sqlite.Options{Now: clock.Now, EffectBudget: budget, Search: hooktest.Search()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
 }
