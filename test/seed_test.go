@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,7 +17,10 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/pgtest"
+	"github.com/hookkeeper/hookkeeper/postgres"
+	"github.com/hookkeeper/hookkeeper/sqlite"
 )
 
 //go:embed testdata/month_sqlite.sql
@@ -128,10 +132,68 @@ func fill(t *testing.T, db *sql.DB, postgres bool, n int) {
 	}
 }
 
+// indexWords lets the index of words find every body, as the server would behind
+// reception; on PostgreSQL with its entries written in one go, at the end.
+func indexWords(t *testing.T, o options) {
+	t.Helper()
+	search := &hook.Search{Words: true}
+	var store interface {
+		hook.Searcher
+		io.Closer
+	}
+	var err error
+	if o.url == "" {
+		store, err = sqlite.Open(o.database, sqlite.Options{Search: search})
+	} else {
+		store, err = postgres.Open(t.Context(), o.url, postgres.Options{Search: search})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	began, entries := time.Now(), func() {}
+	for steps := 0; ; steps++ {
+		busy, err := store.IndexWords(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !busy {
+			break
+		}
+		if o.url != "" && steps == 0 {
+			entries = withoutEntries(t, o.url)
+		}
+	}
+	entries()
+	t.Logf("the index of words took %s", time.Since(began).Round(time.Second))
+}
+
+// withoutEntries drops the index over words and gives a function that makes it again.
+func withoutEntries(t *testing.T, url string) (again func()) {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1) // for what is set on it
+	var definition string
+	err = db.QueryRowContext(t.Context(), `SELECT pg_get_indexdef('hookkeeper.event_words_terms'::regclass)`).Scan(&definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, `DROP INDEX hookkeeper.event_words_terms`)
+	return func() {
+		defer db.Close()
+		mustExec(t, db, `SET maintenance_work_mem TO '1GB'`)
+		mustExec(t, db, definition)
+		mustExec(t, db, `VACUUM (ANALYZE) hookkeeper.event_words`)
+	}
+}
+
 // partitions are those that a node would have made in time.
 func partitions(t *testing.T, db *sql.DB, first int64) {
 	t.Helper()
-	for table, days := range map[string]int64{"bodies": 7, "events": 28, "attempts": 28} {
+	for table, days := range map[string]int64{"bodies": 7, "event_words": 7, "events": 28, "attempts": 28} {
 		for day := first / 86_400_000_000 / days * days; day <= time.Now().Unix()/86400; day += days {
 			mustExec(t, db, fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s_%s PARTITION OF %s FOR VALUES FROM (%d00000000000) TO (%d00000000000)`,
 				table, time.Unix(day*86400, 0).UTC().Format("20060102"), table, day, day+days))
