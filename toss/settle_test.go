@@ -429,7 +429,7 @@ func TestEveryCaptureHasASeatOrARefund(t *testing.T) {
 func TestRefundTwiceIsOneCancel(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, e engine) {
-		w := newWorld(t, e, setup{config: func(c *toss.Config) { c.ConfirmTimeout = 300 * time.Millisecond }})
+		w := newWorld(t, e, setup{config: func(c *toss.Config) { c.ConfirmTimeout = time.Second }})
 		w.product("meetup", 15000, 1, false)
 		b := w.visit("meetup")
 		b.buy()
