@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +30,7 @@ func desks() map[string]func(*bench) {
 		"AHandlerIsPausedOnce":                 deskPause,
 		"ASessionEnds":                         deskSession,
 		"ABulkReplayMeetsEachEventOnce":        deskBulk,
+		"ABulkReplayKeepsTheOrderOfLines":      deskBulkLines,
 		"ABulkReplayKeepsToItsRate":            deskBulkRate,
 		"ABulkReplayStopsWhereItIsTold":        deskBulkSteered,
 		"ABulkReplayOfDeadJobsTakesTheirCause": deskBulkDead,
@@ -263,173 +262,5 @@ func deskSession(b *bench, o operators) {
 	b.clock.Advance(time.Hour)
 	if _, err := o.SessionToken(b.Context(), hash("two")); !errors.Is(err, hook.ErrNotFound) {
 		b.Errorf("a session that is over: %v", err)
-	}
-}
-
-// stepped gets on with bulk replays until none is due, and says how often.
-func stepped(b *bench, o operators) int {
-	b.Helper()
-	for n := 0; n < 1000; n++ {
-		busy, err := o.StepBulk(b.Context())
-		if err != nil {
-			b.Fatalf("step: %v", err)
-		}
-		if !busy {
-			return n
-		}
-	}
-	b.Fatal("it never rests")
-	return math.MaxInt
-}
-
-func deskBulk(b *bench, o operators) {
-	const all = 60
-	for i := range all {
-		b.record(event{key: fmt.Sprint(i)})
-		b.finish(b.one("h", fmt.Sprint(i)))
-	}
-	open := b.record(event{key: "open"}).EventID
-	order := hook.BulkOrder{Filter: hook.Filter{}, Rate: 1000, Reason: "a bug", Actor: "me"}
-	n, sample, err := o.CountBulk(b.Context(), order)
-	if err != nil || n != all+1 || len(sample) != 5 || sample[0].ID != open {
-		b.Fatalf("count: %d, %d shown, %v", n, len(sample), err)
-	}
-	b.clock.Advance(time.Second)
-	id, err := o.AddBulk(b.Context(), order)
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
-	b.clock.Advance(time.Second)
-	b.record(event{key: "later"})
-	for range 10 {
-		stepped(b, o)
-		b.clock.Advance(time.Second)
-	}
-	got, err := o.Bulk(b.Context(), id)
-	if err != nil || got.State != hook.BulkDone || got.Seen != all+1 || got.Jobs != all || got.Left != 1 || got.Order.Reason != "a bug" {
-		b.Fatalf("got %+v, %v, want %d replayed and the open one left out", got, err, all)
-	}
-	page, _, err := b.store.Events(b.Context(), hook.Filter{Limit: 1000})
-	if err != nil {
-		b.Fatalf("events: %v", err)
-	}
-	for _, e := range page {
-		want := 2
-		if e.Key == "open" || e.Key == "later" {
-			want = 1
-		}
-		if len(e.Jobs) != 1 || e.Jobs[0].Generation != want {
-			b.Errorf("%s: jobs %+v, want generation %d", e.Key, e.Jobs, want)
-		}
-	}
-}
-
-func deskBulkRate(b *bench, o operators) {
-	for i := range 20 {
-		b.record(event{key: fmt.Sprint(i), handlers: []string{}})
-	}
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 4, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
-	for second := range 3 {
-		for range 4 {
-			stepped(b, o)
-			b.clock.Advance(250 * time.Millisecond)
-		}
-		if got, err := o.Bulk(b.Context(), id); err != nil || got.Seen != int64(4*(second+1)) {
-			b.Errorf("after %d s: %+v, %v", second+1, got, err)
-		}
-	}
-}
-
-func deskBulkSteered(b *bench, o operators) {
-	for i := range 10 {
-		b.record(event{key: fmt.Sprint(i), handlers: []string{}})
-	}
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 1, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
-	steer := func(to hook.BulkState) {
-		b.Helper()
-		for range 2 { // a repeat does nothing
-			if err := o.SteerBulk(b.Context(), id, to, "you"); err != nil {
-				b.Fatalf("%s: %v", to, err)
-			}
-		}
-	}
-	seen := func(want int64, when string) {
-		b.Helper()
-		b.clock.Advance(time.Second)
-		stepped(b, o)
-		if got, err := o.Bulk(b.Context(), id); err != nil || got.Seen != want {
-			b.Errorf("%s: %+v, %v, want %d seen", when, got, err, want)
-		}
-	}
-	seen(1, "running")
-	steer(hook.BulkPaused)
-	seen(1, "paused")
-	steer(hook.BulkRunning)
-	seen(2, "running again")
-	steer(hook.BulkCancelled)
-	seen(2, "cancelled")
-	if err := o.SteerBulk(b.Context(), id, hook.BulkRunning, "you"); !errors.Is(err, hook.ErrRefused) {
-		b.Errorf("after the end: %v", err)
-	}
-	if _, err := o.Bulk(b.Context(), id+1); !errors.Is(err, hook.ErrNotFound) {
-		b.Errorf("another: %v", err)
-	}
-	if list, err := o.Bulks(b.Context(), 5); err != nil || len(list) != 1 || list[0].ID != id {
-		b.Errorf("list: %+v, %v", list, err)
-	}
-	if page, _, err := o.Audit(b.Context(), "", 99); err != nil || !strings.HasPrefix(page[0].Action, "bulk_cancel") {
-		b.Errorf("audited: %+v, %v", page, err)
-	}
-}
-
-func deskBulkDead(b *bench, o operators) {
-	for i := range 3 {
-		buryAs(b, fmt.Sprint("mail", i), fmt.Sprintf("smtp 550 order_%d000", i))
-	}
-	other := buryAs(b, "dial", "dial tcp: timeout")
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{OnlyDead: true, Cause: hook.CauseKey("smtp 550 order_9999"),
-		Handlers: []string{"h"}, Rate: 1000, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
-	stepped(b, o)
-	for _, j := range b.claim("h", 9) { // they die again: that does not begin anew
-		if err := b.store.Bury(b.Context(), j, hook.Cause{Text: "smtp 550 order_9999"}); err != nil {
-			b.Fatalf("bury again: %v", err)
-		}
-	}
-	for range 5 {
-		b.clock.Advance(time.Second)
-		stepped(b, o)
-	}
-	got, err := o.Bulk(b.Context(), id)
-	if err != nil || got.State != hook.BulkDone || got.Jobs != 3 || got.Total != 3 {
-		b.Errorf("got %+v, %v, want three jobs", got, err)
-	}
-	if j := b.detail(other).Jobs; len(j) != 1 || j[0].Generation != 1 {
-		b.Errorf("the other cause: %+v, want it left alone", j)
-	}
-}
-
-func deskBulkBad(b *bench, o operators) {
-	for _, bad := range []hook.BulkOrder{{Rate: 1, Actor: "me"}, {Rate: 0, Reason: "x"}, {Rate: 1001, Reason: "x"}} {
-		if _, err := o.AddBulk(b.Context(), bad); !errors.Is(err, hook.ErrRefused) {
-			b.Errorf("%+v: %v, want it refused", bad, err)
-		}
-	}
-	for i := range 17 {
-		_, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 1, Reason: "x", Actor: "me"})
-		if refused := errors.Is(err, hook.ErrRefused); refused != (i == 16) || err != nil && !refused {
-			b.Fatalf("order %d: %v", i, err)
-		}
-	}
-	if busy, err := o.StepBulk(b.Context()); err != nil || !busy {
-		b.Errorf("step: %v, %v", busy, err)
 	}
 }

@@ -212,6 +212,9 @@ func TestNothingIsForgottenAtReopen(t *testing.T) {
 
 // One delivery that cannot be written refuses nobody else of its batch.
 func TestPoisonedBatchIsHalved(t *testing.T) {
+	if testing.Short() {
+		t.Skip("too large for the race detector; it runs without")
+	}
 	s := open(t, hooktest.NewClock())
 	defer s.Close()
 	huge := make([]byte, 1100<<20) // over SQLite's limit for one value

@@ -16,10 +16,11 @@ import (
 
 // Bounds of bulk replays.
 const (
-	maxBulks     = 16     // that are not over
-	maxBulkStep  = 25     // events in one transaction: a few milliseconds of a single writer
-	maxBulkCount = 10_001 // events that are counted before one starts
-	maxBulkRate  = 1000
+	maxBulks        = 16     // that are not over
+	maxBulkStep     = 25     // events in one transaction: a few milliseconds of a single writer
+	maxBulkStepMany = 100    // where a step is a dozen statements, however many events it has
+	maxBulkCount    = 10_001 // events that are counted before one starts
+	maxBulkRate     = 1000
 )
 
 // candidate is an event that a bulk replay comes to.
@@ -259,26 +260,22 @@ func (c *Core) StepBulk(ctx context.Context, tx Tx) (busy bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("choose a bulk replay: %w", err)
 	}
-	step := max(1, min(maxBulkStep, b.Order.Rate/4))
+	most := maxBulkStep
+	if c.Many {
+		most = maxBulkStepMany
+	}
+	step := max(1, min(most, b.Order.Rate/4))
 	list, passed, done, err := c.candidates(ctx, tx, &b.Order, mark, step)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", bulkName(b.ID), err)
 	}
-	if err := c.lockCandidates(ctx, tx, list); err != nil {
-		return false, fmt.Errorf("%s: %w", bulkName(b.ID), err)
+	replay := c.replayEach
+	if c.Many {
+		replay = c.queueAll
 	}
-	queued, left := 0, 0
-	for _, found := range list {
-		n, err := c.Replay(ctx, tx, c.eventID(found.seq), hook.Replay{Handlers: found.handlers, Actor: b.Order.Actor,
-			Reason: bulkName(b.ID) + ": " + b.Order.Reason})
-		switch {
-		case errors.Is(err, hook.ErrRefused), errors.Is(err, hook.ErrNotFound):
-			left++
-		case err != nil:
-			return false, fmt.Errorf("%s: %w", bulkName(b.ID), err)
-		default:
-			queued += n
-		}
+	queued, left, err := replay(ctx, tx, list, b.Order.Actor, bulkName(b.ID)+": "+b.Order.Reason)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", bulkName(b.ID), err)
 	}
 	state := hook.BulkRunning
 	if done {
@@ -294,19 +291,18 @@ func (c *Core) StepBulk(ctx context.Context, tx Tx) (busy bool, err error) {
 	return true, nil
 }
 
-// lockCandidates takes all locks of a step at once, in the order that everybody
-// keeps.
-func (c *Core) lockCandidates(ctx context.Context, tx Tx, list []candidate) error {
-	if !c.Many {
-		return nil
-	}
-	names := make([]string, len(list))
-	for i, found := range list {
-		line, err := c.eventLine(ctx, tx, found.seq)
-		if err != nil {
-			return err
+// replayEach replays one event after the other, as a single writer does best.
+func (c *Core) replayEach(ctx context.Context, tx Tx, list []candidate, actor, reason string) (queued, left int, err error) {
+	for _, found := range list {
+		n, err := c.Replay(ctx, tx, c.eventID(found.seq), hook.Replay{Handlers: found.handlers, Actor: actor, Reason: reason})
+		switch {
+		case errors.Is(err, hook.ErrRefused), errors.Is(err, hook.ErrNotFound):
+			left++
+		case err != nil:
+			return 0, 0, err
+		default:
+			queued += n
 		}
-		names[i] = lockName(line, found.seq)
 	}
-	return lock(ctx, tx, names...)
+	return queued, left, nil
 }

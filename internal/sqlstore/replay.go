@@ -233,11 +233,18 @@ func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []stri
 	} else if err != nil {
 		return 0, nil, fmt.Errorf("event %s: %w", id, err)
 	}
+	handlers, err := c.targets(e, named)
+	return seq, handlers, err
+}
+
+// targets are the handlers that may work an event again: the named ones, or all that
+// want it.
+func (c *Core) targets(e *hook.Event, named []string) ([]string, error) {
 	if e.Unreadable != nil {
-		return 0, nil, e.Unreadable
+		return nil, fmt.Errorf("replay: %w: %w", hook.ErrRefused, e.Unreadable)
 	}
 	if e.Body == nil {
-		return 0, nil, fmt.Errorf("replay %s: its body is no longer kept: %w", id, hook.ErrRefused)
+		return nil, fmt.Errorf("replay %s: its body is no longer kept: %w", e.ID, hook.ErrRefused)
 	}
 	known := map[string]bool{}
 	var wanting []string
@@ -252,13 +259,13 @@ func (c *Core) replayTargets(ctx context.Context, tx Tx, id string, named []stri
 	}
 	for _, h := range named {
 		if !known[h] {
-			return 0, nil, fmt.Errorf("replay %s: no handler is named %.64q: %w", id, h, hook.ErrRefused)
+			return nil, fmt.Errorf("replay %s: no handler is named %.64q: %w", e.ID, h, hook.ErrRefused)
 		}
 	}
 	if len(named) == 0 {
-		return 0, nil, fmt.Errorf("replay %s: no handler wants it: %w", id, hook.ErrRefused)
+		return nil, fmt.Errorf("replay %s: no handler wants it: %w", e.ID, hook.ErrRefused)
 	}
-	return seq, named, nil
+	return named, nil
 }
 
 // Discard lays a dead job aside; see hook.Ledger.

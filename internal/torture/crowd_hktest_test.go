@@ -270,6 +270,7 @@ func (n *node) order(ctx context.Context, client *http.Client, method, url strin
 }
 
 func TestACursorSkipsNothing(t *testing.T) {
+	t.Parallel()
 	if missed, of := cursorRun(t, ""); missed > 0 {
 		t.Errorf("%d of %d events were skipped", missed, of)
 	}
