@@ -88,12 +88,16 @@ func (c *Core) SealAudit(ctx context.Context, tx Tx) (n int, more bool, err erro
 	if err != nil {
 		return 0, false, err
 	}
-	for i := range open {
+	err = bulk(c, open, "iib", func(args []any, e auditRow) []any {
 		pos++
-		head = open[i].seal(pos, head)
-		if _, err := tx.ExecContext(ctx, `UPDATE audit SET pos = $1, hash = $2 WHERE no = $3`, pos, head, open[i].no); err != nil {
-			return 0, false, fmt.Errorf("seal the audit trail: %w", err)
-		}
+		head = e.seal(pos, head)
+		return append(args, e.no, pos, head)
+	}, func(_ []auditRow, source string, args []any) error {
+		_, err := tx.ExecContext(ctx, `UPDATE audit SET pos = v.column2, hash = v.column3 FROM (`+source+`) AS v WHERE no = v.column1`, args...)
+		return err
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("seal the audit trail: %w", err)
 	}
 	return len(open), len(open) == sealBatch, nil
 }
