@@ -1,6 +1,7 @@
 package hooktest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -183,6 +184,34 @@ func (b *bench) release(j *hook.Job) {
 	b.Helper()
 	if err := b.store.Release(b.Context(), j); err != nil {
 		b.Fatalf("release %s: %v", j.Event.Key, err)
+	}
+}
+
+// deskBulkUnreadable: an event that cannot be decrypted holds up no others.
+func deskBulkUnreadable(b *bench, o operators) {
+	for _, key := range []string{"first", "bad", "last"} {
+		b.record(event{key: key})
+		b.finish(b.one("h", key))
+	}
+	headers := func(bytes []byte) {
+		b.Helper()
+		err := b.store.Apply(b.Context(), func(ctx context.Context, tx hook.Tx) error {
+			_, err := tx.ExecContext(ctx, `UPDATE events SET headers = $1 WHERE seq = (SELECT seq FROM event_keys WHERE key = 'bad')`, bytes)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	headers(append([]byte{1}, make([]byte, 64)...)) // as sealed ones begin
+	defer headers([]byte{})
+	id, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 1000, Reason: "x", Actor: "me"})
+	if err != nil {
+		b.Fatalf("add: %v", err)
+	}
+	stepped(b, o)
+	if got, err := o.Bulk(b.Context(), id); err != nil || got.State != hook.BulkDone || got.Jobs != 2 || got.Left != 1 {
+		b.Errorf("got %+v, %v, want two replayed and the one left out", got, err)
 	}
 }
 

@@ -31,6 +31,7 @@ func desks() map[string]func(*bench) {
 		"ASessionEnds":                         deskSession,
 		"ABulkReplayMeetsEachEventOnce":        deskBulk,
 		"ABulkReplayKeepsTheOrderOfLines":      deskBulkLines,
+		"ABulkReplayLeavesOutTheUnreadable":    deskBulkUnreadable,
 		"ABulkReplayKeepsToItsRate":            deskBulkRate,
 		"ABulkReplayStopsWhereItIsTold":        deskBulkSteered,
 		"ABulkReplayOfDeadJobsTakesTheirCause": deskBulkDead,
