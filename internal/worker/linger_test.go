@@ -51,7 +51,9 @@ func (f *flow) Finish(context.Context, *hook.Job, hook.Effect) error {
 	return nil
 }
 
-func (f *flow) Extend(context.Context, []*hook.Job, time.Duration) ([]*hook.Job, error) { return nil, nil }
+func (f *flow) Extend(context.Context, []*hook.Job, time.Duration) ([]*hook.Job, error) {
+	return nil, nil
+}
 
 // pour lets jobs come in, one every gap, and gives the queue at the end.
 func pour(t *testing.T, jobs int, gap time.Duration) *flow {
