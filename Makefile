@@ -51,7 +51,7 @@ race: ## every package under the race detector, long ones included (ten minutes)
 	@CGO_ENABLED=1 $(GO) test -race $$(scripts/unraced) -short -shuffle=on -count=1 ./...
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (default 3s)
+fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	@scripts/fuzz
 
 .PHONY: bench
