@@ -12,6 +12,16 @@ import (
 	"github.com/hookkeeper/hookkeeper/hook"
 )
 
+// addBulk orders a bulk replay.
+func addBulk(b *bench, o operators, order hook.BulkOrder) (id int64) {
+	b.Helper()
+	id, err := o.AddBulk(b.Context(), order)
+	if err != nil {
+		b.Fatalf("add: %v", err)
+	}
+	return id
+}
+
 // stepped gets on with bulk replays until none is due, and says how often.
 func stepped(b *bench, o operators) int {
 	b.Helper()
@@ -41,10 +51,7 @@ func deskBulk(b *bench, o operators) {
 		b.Fatalf("count: %d, %d shown, %v", n, len(sample), err)
 	}
 	b.clock.Advance(time.Second)
-	id, err := o.AddBulk(b.Context(), order)
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
+	id := addBulk(b, o, order)
 	b.clock.Advance(time.Second)
 	b.record(event{key: "later"})
 	for range 10 {
@@ -74,10 +81,7 @@ func deskBulkRate(b *bench, o operators) {
 	for i := range 20 {
 		b.record(event{key: fmt.Sprint(i), handlers: []string{}})
 	}
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 4, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
+	id := addBulk(b, o, hook.BulkOrder{Rate: 4, Reason: "x", Actor: "me"})
 	for second := range 3 {
 		for range 4 {
 			stepped(b, o)
@@ -93,10 +97,7 @@ func deskBulkSteered(b *bench, o operators) {
 	for i := range 10 {
 		b.record(event{key: fmt.Sprint(i), handlers: []string{}})
 	}
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 1, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
+	id := addBulk(b, o, hook.BulkOrder{Rate: 1, Reason: "x", Actor: "me"})
 	steer := func(to hook.BulkState) {
 		b.Helper()
 		for range 2 { // a repeat does nothing
@@ -139,11 +140,8 @@ func deskBulkDead(b *bench, o operators) {
 		buryAs(b, fmt.Sprint("mail", i), fmt.Sprintf("smtp 550 order_%d000", i))
 	}
 	other := buryAs(b, "dial", "dial tcp: timeout")
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{OnlyDead: true, Cause: hook.CauseKey("smtp 550 order_9999"),
+	id := addBulk(b, o, hook.BulkOrder{OnlyDead: true, Cause: hook.CauseKey("smtp 550 order_9999"),
 		Handlers: []string{"h"}, Rate: 1000, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
 	stepped(b, o)
 	for _, j := range b.claim("h", 9) { // they die again: that does not begin anew
 		if err := b.store.Bury(b.Context(), j, hook.Cause{Text: "smtp 550 order_9999"}); err != nil {
@@ -205,10 +203,7 @@ func deskBulkUnreadable(b *bench, o operators) {
 	}
 	headers(append([]byte{1}, make([]byte, 64)...)) // as sealed ones begin
 	defer headers([]byte{})
-	id, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 1000, Reason: "x", Actor: "me"})
-	if err != nil {
-		b.Fatalf("add: %v", err)
-	}
+	id := addBulk(b, o, hook.BulkOrder{Rate: 1000, Reason: "x", Actor: "me"})
 	stepped(b, o)
 	if got, err := o.Bulk(b.Context(), id); err != nil || got.State != hook.BulkDone || got.Jobs != 2 || got.Left != 1 {
 		b.Errorf("got %+v, %v, want two replayed and the one left out", got, err)
@@ -258,9 +253,7 @@ func deskBulkLines(b *bench, o operators) {
 		}
 	}
 	before := b.pairs()
-	if _, err := o.AddBulk(b.Context(), hook.BulkOrder{Rate: 1000, Reason: "x", Actor: "me"}); err != nil {
-		b.Fatalf("add: %v", err)
-	}
+	addBulk(b, o, hook.BulkOrder{Rate: 1000, Reason: "x", Actor: "me"})
 	for range 20 {
 		stepped(b, o)
 		b.clock.Advance(100 * time.Millisecond)

@@ -16,7 +16,12 @@ const budget = 2 * time.Second
 
 func open(t *testing.T, clock *hooktest.Clock) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"), sqlite.Options{Now: clock.Now, Search: hooktest.Search()})
+	return openWith(t, sqlite.Options{Now: clock.Now, Search: hooktest.Search()})
+}
+
+func openWith(t *testing.T, opt sqlite.Options) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,11 +30,6 @@ func open(t *testing.T, clock *hooktest.Clock) *sqlite.Store {
 
 func TestStore(t *testing.T) {
 	hooktest.ExerciseStore(t, func(t *testing.T, clock *hooktest.Clock) hook.Store {
-		s, err := sqlite.Open(filepath.Join(t.TempDir(), "hook.db"),
-			sqlite.Options{Now: clock.Now, EffectBudget: budget, Search: hooktest.Search()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
+		return openWith(t, sqlite.Options{Now: clock.Now, EffectBudget: budget, Search: hooktest.Search()})
 	})
 }

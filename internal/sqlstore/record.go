@@ -39,9 +39,7 @@ func (c *Core) NewEntry(d hook.Delivery, id hook.Identity, handlers []string) (*
 	if id.Quarantine == "" {
 		e.Handlers = handlers
 	}
-	if id.Subject != "" {
-		e.line = lineOf(d.Source, id.Mode, id.Subject)
-	}
+	e.line = lineOf(d.Source, id.Mode, id.Subject)
 	var err error
 	if e.headers, e.body, err = c.close(e.key().place(), encodeHeader(d.Header), d.Body); err != nil {
 		return nil, fmt.Errorf("record: %w", err)
@@ -490,7 +488,10 @@ func (c *Core) sameCanonical(ctx context.Context, tx Tx, g *group, e *Entry) (bo
 }
 
 // lineOf scopes a subject: equal ids at two sources or in two modes are two
-// subjects.
+// subjects. Without a subject there is no line.
 func lineOf(source, mode, subject string) string {
+	if subject == "" {
+		return ""
+	}
 	return strings.Join([]string{source, mode, subject}, "/")
 }

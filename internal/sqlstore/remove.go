@@ -32,11 +32,7 @@ func (c *Core) lockEvents(ctx context.Context, tx Tx, seqs []int64) error {
 		var source, mode, subject string
 		return eachRow(ctx, tx, `SELECT k.seq, k.source, k.mode, e.subject FROM `+c.joined(byNumber)+` WHERE k.seq `+in, args,
 			[]any{&seq, &source, &mode, &subject}, func() bool {
-				line := ""
-				if subject != "" {
-					line = lineOf(source, mode, subject)
-				}
-				names = append(names, lockName(line, seq))
+				names = append(names, lockName(lineOf(source, mode, subject), seq))
 				return true
 			})
 	})

@@ -18,6 +18,15 @@ type newest struct {
 	nextAt     int64
 }
 
+// open says that it is not over, so that no other one may follow it.
+func (n newest) open() bool {
+	switch n.state {
+	case hook.StateReady, hook.StateRunning, hook.StateRetrying, hook.StateWaiting:
+		return true
+	}
+	return false
+}
+
 func (c *Core) newestJob(ctx context.Context, tx Tx, seq int64, handler string) (newest, error) {
 	var n newest
 	row := tx.QueryRowContext(ctx, `SELECT id, state, generation, attempt, next_at FROM jobs
@@ -60,8 +69,7 @@ type newJob struct {
 // addJob queues the next generation of a handler's work on an event and notes
 // who ordered it. Nothing or all of it is there after a crash.
 func (c *Core) addJob(ctx context.Context, tx Tx, n newJob) (added bool, err error) {
-	switch n.was.state {
-	case hook.StateReady, hook.StateRunning, hook.StateRetrying, hook.StateWaiting:
+	if n.was.open() {
 		return false, nil
 	}
 	now := c.now(tx)
@@ -101,9 +109,6 @@ func (c *Core) eventLine(ctx context.Context, tx Tx, seq int64) (string, error) 
 	err := row.Scan(&source, &mode, &subject)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("read the event: %w", err)
-	}
-	if subject == "" {
-		return "", nil
 	}
 	return lineOf(source, mode, subject), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hookkeeper/hookkeeper/hook"
 )
@@ -36,7 +37,7 @@ func (c *Core) queueAll(ctx context.Context, tx Tx, list []candidate, actor, rea
 		for _, h := range handlers {
 			if w := (wantedJob{found.seq, h}); !asked[w] {
 				asked[w] = true
-				j := &queuedJob{wanted: w, line: lineOfEvent(e), hour: hourOf(e.RecordedAt.UnixMicro())}
+				j := &queuedJob{wanted: w, line: lineOf(e.Source, e.Mode, e.Subject), hour: hourOf(e.RecordedAt.UnixMicro())}
 				jobs, of[found] = append(jobs, j), append(of[found], j)
 			}
 		}
@@ -47,7 +48,7 @@ func (c *Core) queueAll(ctx context.Context, tx Tx, list []candidate, actor, rea
 	for i := range list {
 		added := 0
 		for _, j := range of[&list[i]] {
-			if !j.open() {
+			if !j.was.open() {
 				added++
 			}
 		}
@@ -55,7 +56,8 @@ func (c *Core) queueAll(ctx context.Context, tx Tx, list []candidate, actor, rea
 			left++
 		}
 	}
-	return queued, left, c.queueJobs(ctx, tx, closed(jobs), actor, reason)
+	jobs = slices.DeleteFunc(jobs, func(j *queuedJob) bool { return j.was.open() })
+	return queued, left, c.queueJobs(ctx, tx, jobs, actor, reason)
 }
 
 // wantedJob is one handler's work on one event.
@@ -73,32 +75,8 @@ type queuedJob struct {
 	place  int
 }
 
-// open says that the generation before is not over, so that there is no next one.
-func (j *queuedJob) open() bool {
-	switch j.was.state {
-	case hook.StateReady, hook.StateRunning, hook.StateRetrying, hook.StateWaiting:
-		return true
-	}
-	return false
-}
-
-func closed(jobs []*queuedJob) (over []*queuedJob) {
-	for _, j := range jobs {
-		if !j.open() {
-			over = append(over, j)
-		}
-	}
-	return over
-}
-
-func lineOfEvent(e *hook.Event) string {
-	if e.Subject == "" {
-		return ""
-	}
-	return lineOf(e.Source, e.Mode, e.Subject)
-}
-
-// candidateEvents reads the events of all candidates that there are.
+// candidateEvents reads the events of all candidates that there are, one by one: of
+// the bodies, which may be large, only whether they can be read is kept.
 func (c *Core) candidateEvents(ctx context.Context, tx Tx, list []candidate) (map[int64]*hook.Event, error) {
 	seqs := make([]int64, len(list))
 	for i, found := range list {
@@ -116,6 +94,9 @@ func (c *Core) candidateEvents(ctx context.Context, tx Tx, list []candidate) (ma
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)
 		}
+		if e.Header = nil; e.Body != nil {
+			e.Body = []byte{}
+		}
 		events[seq] = e
 	}
 	return events, rows.Err()
@@ -128,7 +109,7 @@ func (c *Core) lockKept(ctx context.Context, tx Tx, events map[int64]*hook.Event
 	var seqs []int64
 	var names []string
 	for seq, e := range events {
-		seqs, names = append(seqs, seq), append(names, lockName(lineOfEvent(e), seq))
+		seqs, names = append(seqs, seq), append(names, lockName(lineOf(e.Source, e.Mode, e.Subject), seq))
 	}
 	if err := lock(ctx, tx, names...); err != nil {
 		return nil, err
