@@ -28,6 +28,7 @@ type Keeper struct {
 	cfg      Config
 	door     *ingest.Door
 	pool     *worker.Pool
+	pausing  *pausing // nil: the store keeps no pauses
 	sweeper  *worker.Sweeper
 	duties   *worker.Duties
 	alarms   *alarm.Watch            // nil: the store cannot be watched
@@ -56,8 +57,9 @@ func New(cfg Config) (*Keeper, error) {
 	}
 	cfg = k.cfg // with the handlers that tell of alarms
 	k.neighbours.keeper, _ = cfg.Store.(hook.NodeKeeper)
+	k.pausing = newPausing(cfg.Store)
 	k.pool = worker.New(worker.Config{
-		Queue: k.queue(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
+		Queue: k.queue(), Recorder: k.recorder(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
 		MaxBytes:    bytesEach(len(cfg.Handlers)),
 		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,
@@ -65,8 +67,8 @@ func New(cfg Config) (*Keeper, error) {
 		Tracing: cfg.Tracing,
 	})
 	k.door = ingest.New(ingest.Config{
-		Sources: cfg.Sources, Recorder: cfg.Store, Rejector: cfg.Store, Handlers: k.handlers, Now: cfg.Now,
-		Logger: cfg.Logger, Budget: ingest.NewBudget(cfg.MaxBytesInFlight), Meter: k.metrics.delivery, Wake: k.pool.Wake,
+		Sources: cfg.Sources, Recorder: k.pool, Rejector: cfg.Store, Handlers: k.handlers, Now: cfg.Now,
+		Logger: cfg.Logger, Budget: ingest.NewBudget(cfg.MaxBytesInFlight), Meter: k.metrics.delivery,
 		Tracing: cfg.Tracing,
 	})
 	k.sweeper = &worker.Sweeper{
@@ -123,11 +125,7 @@ func (k *Keeper) Record(ctx context.Context, d hook.Delivery, id hook.Identity) 
 	if d.ReceivedAt.IsZero() {
 		d.ReceivedAt = k.cfg.Now()
 	}
-	receipt, err := k.cfg.Store.Record(ctx, d, id, k.handlers(d.Source, id.Type, id.Trust))
-	if err == nil && !receipt.Duplicate {
-		k.pool.Wake()
-	}
-	return receipt, err
+	return k.pool.Record(ctx, d, id, k.handlers(d.Source, id.Type, id.Trust))
 }
 
 // handlers lists the routes of all nodes that want an event, as they are stored
@@ -281,6 +279,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 	if !works {
 		all.Wait()
 		return nil
+	}
+	if k.pausing != nil {
+		all.Go(func() { k.pausing.run(ctx) })
 	}
 	all.Go(func() { k.pool.Run(ctx) })
 	all.Go(func() { k.sweeper.Run(ctx) })

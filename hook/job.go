@@ -72,6 +72,10 @@ type Job struct {
 	// Batch and Strict are the Route's; the worker copies them here.
 	Batch  bool
 	Strict bool
+
+	// Next is set by Queue.Finish: the end of this job has, or may have, made
+	// others due, such as the next one of the subject.
+	Next bool
 }
 
 // Ask is what a worker wants from the queue.
@@ -82,6 +86,13 @@ type Ask struct {
 	MaxBytes    int64         // bodies of due jobs, together: no more are lent, but always one; 0 is no bound
 	MaxAttempts int           // a lapsed lease at this number of failed attempts is buried, cause lost
 	Node        string        // who asks; shown to operators
+}
+
+// Loan is what a worker would take of an event that is being recorded.
+type Loan struct {
+	Handlers []string      // that have an idle slot kept for it
+	Lease    time.Duration // as in Ask
+	Node     string        // as in Ask
 }
 
 // Cause says why an attempt ended without its effect.

@@ -14,6 +14,17 @@ type Recorder interface {
 	Record(ctx context.Context, d Delivery, id Identity, handlers []string) (Receipt, error)
 }
 
+// Lender is a Recorder that can lend the jobs of an event in the transaction that
+// records it, so that the node that took a delivery works it without a claim.
+type Lender interface {
+	Recorder
+	// RecordAndLend is Record. Of the jobs of a fresh event it lends those of the
+	// loan's handlers that would be due at once, under their first attempt, exactly
+	// as Claim would; a repeat lends nothing. After an error jobs may be lent all
+	// the same: their leases lapse.
+	RecordAndLend(ctx context.Context, d Delivery, id Identity, handlers []string, loan Loan) (Receipt, []*Job, error)
+}
+
 // Rejector keeps a bounded ring of notes on refused deliveries, outside the
 // event log. It never blocks: a note that finds no room is dropped.
 type Rejector interface {
@@ -30,7 +41,8 @@ type Queue interface {
 	Extend(ctx context.Context, jobs []*Job, lease time.Duration) (lost []*Job, err error)
 	// Finish commits the effect and the end of the job together or not at all.
 	// An error of the effect comes back as it is, after the rollback; the job
-	// is then still running at this attempt.
+	// is then still running at this attempt. Without an error job.Next says
+	// whether the end may have made other jobs due.
 	Finish(ctx context.Context, job *Job, effect Effect) error
 	// Retry makes the job due again after that time and records the attempt
 	// with its cause: waiting if cause.Wait, else retrying.

@@ -73,6 +73,12 @@ func (b *bench) record(e event) hook.Receipt {
 }
 
 func (b *bench) tryRecord(ctx context.Context, e event) (hook.Receipt, error) {
+	d, id, handlers := e.delivery(b)
+	return b.store.Record(ctx, d, id, handlers)
+}
+
+// delivery is what Record gets of the event.
+func (e event) delivery(b *bench) (hook.Delivery, hook.Identity, []string) {
 	if e.source == "" {
 		e.source = "shop"
 	}
@@ -89,8 +95,8 @@ func (b *bench) tryRecord(ctx context.Context, e event) (hook.Receipt, error) {
 		e.handlers = []string{"h"}
 	}
 	d := hook.Delivery{Source: e.source, Header: http.Header{"X-Test": {e.key}}, Body: []byte(e.body), ReceivedAt: b.clock.Now()}
-	return b.store.Record(ctx, d, hook.Identity{Key: e.key, Type: e.kind, Subject: e.subject, Mode: e.mode,
-		Trust: e.trust, KeyUnsigned: e.unsigned, Quarantine: e.q, Canonical: e.canon}, e.handlers)
+	return d, hook.Identity{Key: e.key, Type: e.kind, Subject: e.subject, Mode: e.mode,
+		Trust: e.trust, KeyUnsigned: e.unsigned, Quarantine: e.q, Canonical: e.canon}, e.handlers
 }
 
 // finish ends a job with a row in the table fx.

@@ -27,26 +27,35 @@ const tightWait = 100 * time.Millisecond
 
 var errClosed = errors.New("the store is closed")
 
+var _ hook.Lender = (*Store)(nil)
+
 // Record implements hook.Recorder. It waits for the commit of a batch, at most
 // RecordTimeout; after an error the row may exist.
 func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string) (hook.Receipt, error) {
+	receipt, _, err := s.RecordAndLend(ctx, d, id, handlers, hook.Loan{})
+	return receipt, err
+}
+
+// RecordAndLend implements hook.Lender.
+func (s *Store) RecordAndLend(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string, loan hook.Loan) (hook.Receipt, []*hook.Job, error) {
 	if inside(ctx, s) {
-		return hook.Receipt{}, hook.ErrInsideEffect
+		return hook.Receipt{}, nil, hook.ErrInsideEffect
 	}
 	if err := hook.Outward(ctx, "record an event of %s", d.Source); err != nil {
-		return hook.Receipt{}, err
+		return hook.Receipt{}, nil, err
 	}
 	id.Key, id.Type, id.Subject = StoredName(id.Key), StoredName(id.Type), StoredName(id.Subject)
 	e, err := s.core.NewEntry(d, id, handlers)
 	if err != nil {
-		return hook.Receipt{}, err
+		return hook.Receipt{}, nil, err
 	}
+	e.Lend(loan)
 	p := sqlstore.NewIncoming(e)
 	if err := s.enqueue(p); err != nil {
-		return hook.Receipt{}, err
+		return hook.Receipt{}, nil, err
 	}
 	if fault.Mutant("ack_before_commit") {
-		return hook.Receipt{}, nil
+		return hook.Receipt{}, nil, nil
 	}
 	return p.Wait(s.opt.RecordTimeout)
 }

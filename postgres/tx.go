@@ -205,8 +205,19 @@ func (u *unit) sendCommit(ctx context.Context) (tag pgconn.CommandTag, err error
 func (u *unit) flush(ctx context.Context) error { return flush(ctx, u.conn, &u.last) }
 
 // Last implements sqlstore.Many.
-func (u *unit) Last(_ context.Context, query string, args ...any) error {
-	u.last.Queue(u.store.texts.get(query), ours(args)[1:]...)
+func (u *unit) Last(_ context.Context, answer func(bool), query string, args ...any) error {
+	queued := u.last.Queue(u.store.texts.get(query), ours(args)[1:]...)
+	if answer == nil {
+		return nil
+	}
+	queued.QueryRow(func(row pgx.Row) error {
+		var yes bool
+		err := row.Scan(&yes)
+		if err == nil {
+			answer(yes)
+		}
+		return err
+	})
 	return nil
 }
 

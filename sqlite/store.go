@@ -12,29 +12,39 @@ import (
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
 )
 
-var _ hook.TurnKeeper = (*Store)(nil)
+var (
+	_ hook.TurnKeeper = (*Store)(nil)
+	_ hook.Lender     = (*Store)(nil)
+)
 
 // Record implements hook.Recorder.
 func (s *Store) Record(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string) (hook.Receipt, error) {
+	receipt, _, err := s.RecordAndLend(ctx, d, id, handlers, hook.Loan{})
+	return receipt, err
+}
+
+// RecordAndLend implements hook.Lender.
+func (s *Store) RecordAndLend(ctx context.Context, d hook.Delivery, id hook.Identity, handlers []string, loan hook.Loan) (hook.Receipt, []*hook.Job, error) {
 	if inside(ctx, s) {
-		return hook.Receipt{}, hook.ErrInsideEffect
+		return hook.Receipt{}, nil, hook.ErrInsideEffect
 	}
 	if err := hook.Outward(ctx, "record an event of %s", d.Source); err != nil {
-		return hook.Receipt{}, err
+		return hook.Receipt{}, nil, err
 	}
 	e, err := s.core.NewEntry(d, id, handlers)
 	if err != nil {
-		return hook.Receipt{}, err
+		return hook.Receipt{}, nil, err
 	}
+	e.Lend(loan)
 	if fault.Mutant("check_then_insert") && s.mutantSeen(ctx, e) {
-		return hook.Receipt{Duplicate: true}, nil
+		return hook.Receipt{Duplicate: true}, nil, nil
 	}
 	p := sqlstore.NewIncoming(e)
 	if err := s.enqueue(p); err != nil {
-		return hook.Receipt{}, err
+		return hook.Receipt{}, nil, err
 	}
 	if fault.Mutant("ack_before_commit") {
-		return hook.Receipt{}, nil
+		return hook.Receipt{}, nil, nil
 	}
 	return p.Wait(s.opt.RecordTimeout)
 }

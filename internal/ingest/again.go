@@ -30,9 +30,5 @@ func (d *Door) Again(ctx context.Context, delivery hook.Delivery) (hook.Receipt,
 		return hook.Receipt{}, fmt.Errorf("source %s never signs deliveries of type %.80q: %w", delivery.Source, id.Type, hook.ErrRefused)
 	}
 	handlers := d.cfg.Handlers(delivery.Source, id.Type, id.Trust)
-	receipt, err := d.cfg.Recorder.Record(ctx, delivery, id, handlers)
-	if err == nil && d.cfg.Wake != nil && len(handlers) > 0 {
-		d.cfg.Wake()
-	}
-	return receipt, err
+	return d.cfg.Recorder.Record(ctx, delivery, id, handlers)
 }

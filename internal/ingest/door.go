@@ -64,7 +64,7 @@ const (
 	Unavailable Outcome = "unavailable"
 )
 
-// Config of a Door. All fields but Meter and Wake are required.
+// Config of a Door. All fields but Meter are required.
 type Config struct {
 	Sources  []hook.Source
 	Recorder hook.Recorder
@@ -75,7 +75,6 @@ type Config struct {
 	Budget   *Budget
 
 	Meter func(source string, outcome Outcome, reason hook.Reason, took time.Duration)
-	Wake  func() // called after an event with jobs was recorded
 
 	Tracing hook.Tracing // nil: nothing is traced
 }
@@ -293,8 +292,5 @@ func (d *Door) record(v *visit, id hook.Identity) {
 			Event: receipt.EventID, Source: v.name, Type: id.Type, Trust: id.Trust, Duplicate: receipt.Duplicate,
 			Parent: v.r.Header.Get("Traceparent"), Began: v.began, Read: v.read, Verified: v.verified, Recorded: time.Now(),
 		})
-	}
-	if d.cfg.Wake != nil && len(handlers) > 0 {
-		d.cfg.Wake()
 	}
 }

@@ -99,9 +99,10 @@ func (c *Core) unfenced(j *hook.Job) (e *Ending, err error) {
 
 // FenceOne is the statement by which BeginDone fences one job where several
 // transactions run at once, as text without arguments, so that it can go out with
-// the begin. Fenced takes its answer.
+// the begin. Fenced takes its answer. The row is looked up by its id, whatever the
+// planner thinks of the index of running jobs.
 func FenceOne(j *hook.Job) string {
-	return fmt.Sprintf(`SELECT seq, hour, line FROM jobs WHERE id = %d AND attempt = %d AND state = 'running' FOR UPDATE`, j.ID, j.Attempt)
+	return fmt.Sprintf(`SELECT seq, hour, line FROM jobs WHERE id = %d AND attempt = %d AND state || '' = 'running' FOR UPDATE`, j.ID, j.Attempt)
 }
 
 // Fenced is BeginDone for one job, with the answer to FenceOne: no row if another
@@ -148,7 +149,12 @@ func (c *Core) Done(ctx context.Context, tx Tx, ends map[*hook.Job]*Ending) erro
 	}
 	slices.SortFunc(all, func(a, b *Ending) int { return cmp.Compare(a.seq, b.seq) })
 	now := c.now(tx)
-	if err := c.endAll(ctx, tx, all, now); err != nil {
+	next := func(yes bool) {
+		for j := range ends {
+			j.Next = j.Next || yes
+		}
+	}
+	if err := c.endAll(ctx, tx, all, now, next); err != nil {
 		return err
 	}
 	for j, e := range ends {
@@ -159,26 +165,29 @@ func (c *Core) Done(ctx context.Context, tx Tx, ends map[*hook.Job]*Ending) erro
 	return nil
 }
 
-func (c *Core) endAll(ctx context.Context, tx Tx, all []*Ending, now int64) error {
+// endAll tells next whether the ends have made other jobs due.
+func (c *Core) endAll(ctx context.Context, tx Tx, all []*Ending, now int64, next func(bool)) error {
 	if m, ok := tx.(Many); ok {
-		return endMany(ctx, tx, m, all, now)
+		return endMany(ctx, m, all, now, next)
 	}
 	if err := c.noteAttempts(ctx, tx, all, ended{outcome: "done", at: now, final: true}); err != nil {
 		return err
 	}
-	if err := c.leaveLines(ctx, tx, all, now); err != nil {
+	moved, err := c.leaveLines(ctx, tx, all, now)
+	if err != nil {
 		return err
 	}
+	next(moved)
 	return c.countDone(ctx, tx, all)
 }
 
 // endMany calls the function end_jobs, or end_job for a single one, which also deletes the rows that BeginDone
 // has only locked. The locks of lines come after the effects, which may take their
 // time, and not before.
-func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) error {
+func endMany(ctx context.Context, m Many, ends []*Ending, now int64, next func(bool)) error {
 	if len(ends) == 1 {
 		e := ends[0]
-		err := m.Last(ctx, `SELECT end_job(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, now, m.Slot(), LockKeys(lockName(e.line, e.seq))[0],
+		err := m.Last(ctx, next, `SELECT end_job(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, now, m.Slot(), LockKeys(lockName(e.line, e.seq))[0],
 			e.id, e.seq, e.handler, e.generation, e.attempt, e.line, e.hour)
 		if err != nil {
 			return fmt.Errorf("end a job: %w", err)
@@ -196,14 +205,15 @@ func endMany(ctx context.Context, tx Tx, m Many, ends []*Ending, now int64) erro
 	for j := range kinds {
 		args = append(args, column(kinds[j], rows[j:], len(kinds)))
 	}
-	if err := m.Last(ctx, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
+	if err := m.Last(ctx, next, `SELECT end_jobs(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
 		return fmt.Errorf("end jobs: %w", err)
 	}
 	return nil
 }
 
-// leaveLines lets the next jobs go on and wakes those that wait for a subject.
-func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64) error {
+// leaveLines lets the next jobs go on and wakes those that wait for a subject; it
+// reports whether there were any.
+func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64) (moved bool, err error) {
 	var left []*Ending
 	for _, e := range ends {
 		if e.line != "" {
@@ -214,28 +224,34 @@ func (c *Core) leaveLines(ctx context.Context, tx Tx, ends []*Ending, now int64)
 		var followed bool // most lines have nobody else: one look is cheaper than two updates that change nothing
 		row := tx.QueryRowContext(ctx, followedSQL, left[0].handler, left[0].line)
 		if err := row.Scan(&followed); err != nil || !followed {
-			return err
+			return false, err
 		}
 	}
-	err := bulk(c, left, "tt", func(args []any, e *Ending) []any {
+	count := func(res sql.Result, err error) error {
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		moved = moved || n > 0
+		return err
+	}
+	err = bulk(c, left, "tt", func(args []any, e *Ending) []any {
 		return append(args, e.handler, e.line)
 	}, func(_ []*Ending, source string, args []any) error {
-		_, err := tx.ExecContext(ctx, promoteManySQL(source), args...)
-		return err
+		return count(tx.ExecContext(ctx, promoteManySQL(source), args...))
 	})
 	if err != nil {
-		return fmt.Errorf("promote the next in line: %w", err)
+		return false, fmt.Errorf("promote the next in line: %w", err)
 	}
 	err = bulk(c, left, "t", func(args []any, e *Ending) []any {
 		return append(args, e.line)
 	}, func(_ []*Ending, source string, args []any) error {
-		_, err := tx.ExecContext(ctx, c.wakeManySQL(source), append(args, now, now)...)
-		return err
+		return count(tx.ExecContext(ctx, c.wakeManySQL(source), append(args, now, now)...))
 	})
 	if err != nil {
-		return fmt.Errorf("wake the waiting: %w", err)
+		return false, fmt.Errorf("wake the waiting: %w", err)
 	}
-	return nil
+	return moved, nil
 }
 
 const followedSQL = `SELECT
@@ -413,5 +429,6 @@ func (c *Core) bury(ctx context.Context, tx Tx, id int64, attempt int, b burial)
 	if err := c.noteAttempts(ctx, tx, []*Ending{e}, ended{outcome: b.outcome, at: now, cause: b.cause, final: true}); err != nil {
 		return err
 	}
-	return c.leaveLines(ctx, tx, []*Ending{e}, now)
+	_, err = c.leaveLines(ctx, tx, []*Ending{e}, now)
+	return err
 }

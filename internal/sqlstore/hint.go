@@ -151,6 +151,7 @@ func (c *Core) askAfterEnd(ctx context.Context, tx Tx, job *hook.Job, seq, now i
 	if err != nil || due == 0 {
 		return err
 	}
+	job.Next = true
 	was, err := c.newestJob(ctx, tx, seq, job.Handler)
 	if err != nil {
 		return err

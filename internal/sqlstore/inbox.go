@@ -21,20 +21,20 @@ type Incoming struct {
 // NewIncoming returns e as one that waits.
 func NewIncoming(e *Entry) *Incoming { return &Incoming{entry: e, done: make(chan error, 1)} }
 
-// Wait returns the receipt once the batch has been answered. After limit it gives
+// Wait returns the receipt, and the jobs that were lent, once the batch has been answered. After limit it gives
 // up, as the sender is about to: the row may exist.
-func (p *Incoming) Wait(limit time.Duration) (hook.Receipt, error) {
+func (p *Incoming) Wait(limit time.Duration) (hook.Receipt, []*hook.Job, error) {
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	select {
 	case err := <-p.done:
 		if err != nil {
-			return hook.Receipt{}, fmt.Errorf("record: %w", err)
+			return hook.Receipt{}, nil, fmt.Errorf("record: %w", err)
 		}
-		return p.entry.Receipt, nil
+		return p.entry.Receipt, p.entry.Lent, nil
 	case <-timeout.C:
 		p.gone.Store(true)
-		return hook.Receipt{}, fmt.Errorf("record: no commit within %s; the row may exist", limit)
+		return hook.Receipt{}, nil, fmt.Errorf("record: no commit within %s; the row may exist", limit)
 	}
 }
 
@@ -69,7 +69,7 @@ gather:
 func Entries(batch []*Incoming) []*Entry {
 	entries := make([]*Entry, len(batch))
 	for i, p := range batch {
-		p.entry.Receipt = hook.Receipt{}
+		p.entry.Receipt, p.entry.Lent = hook.Receipt{}, nil
 		entries[i] = p.entry
 	}
 	return entries

@@ -191,17 +191,21 @@ func (c *Core) lineJobs(ctx context.Context, tx Tx, query string, now int64) ([]
 	return jobs, rows.Err()
 }
 
-// insertJobs queues one job per handler for each fresh event.
+// queued is a job on its way into the queue.
+type queued struct {
+	g     *group
+	want  wantedLine
+	place int
+}
+
+// insertJobs queues one job per handler for each fresh event, and lends those that
+// are asked for and first of their line.
 func (c *Core) insertJobs(ctx context.Context, tx Tx, fresh []*group, now int64) error {
-	type queued struct {
-		g    *group
-		want wantedLine
-	}
-	var jobs []queued
+	var jobs []*queued
 	var wanted []wantedLine
 	for _, g := range fresh {
 		for _, h := range g.handlers {
-			q := queued{g, wantedLine{h, g.first.line}}
+			q := &queued{g: g, want: wantedLine{h, g.first.line}}
 			jobs = append(jobs, q)
 			if q.want.line != "" {
 				wanted = append(wanted, q.want)
@@ -215,21 +219,38 @@ func (c *Core) insertJobs(ctx context.Context, tx Tx, fresh []*group, now int64)
 	if err != nil {
 		return err
 	}
+	var ready, lent []*queued
+	for _, q := range jobs {
+		if q.want.line != "" {
+			if heads[q.want] {
+				q.place = placeLine
+			}
+			heads[q.want] = true
+		}
+		if q.place == placeHead && q.g.first.lends(q.want.handler) {
+			lent = append(lent, q)
+		} else {
+			ready = append(ready, q)
+		}
+	}
+	if err := c.insertReady(ctx, tx, ready, now); err != nil {
+		return err
+	}
+	return c.insertLent(ctx, tx, lent, now)
+}
+
+func (c *Core) insertReady(ctx context.Context, tx Tx, jobs []*queued, now int64) error {
+	if len(jobs) == 0 {
+		return nil
+	}
 	no, err := c.draw(ctx, tx, len(jobs))
 	if err != nil {
 		return err
 	}
 	hour := c.hour(now)
-	err = bulk(c, jobs, "ititiiiiit", func(args []any, q queued) []any {
-		place := placeHead
-		if q.want.line != "" {
-			if heads[q.want] {
-				place = placeLine
-			}
-			heads[q.want] = true
-		}
-		return append(args, q.g.seq, q.want.handler, 1, q.want.line, place, no.take(), now, hour, now, "ready")
-	}, func(_ []queued, source string, args []any) error {
+	err = bulk(c, jobs, "ititiiiiit", func(args []any, q *queued) []any {
+		return append(args, q.g.seq, q.want.handler, 1, q.want.line, q.place, no.take(), now, hour, now, "ready")
+	}, func(_ []*queued, source string, args []any) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, made_no, made_at, hour,
 			next_at, state) `+source, args...)
 		return err

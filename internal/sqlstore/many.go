@@ -27,9 +27,11 @@ type Many interface {
 	// Lock waits until no other open transaction has locked any of these names,
 	// and keeps them to the end of this one.
 	Lock(ctx context.Context, names ...string) error
-	// Last hands in a statement whose result nobody asks for: it may go out with
-	// the COMMIT, and an error of it may come from there.
-	Last(ctx context.Context, query string, args ...any) error
+	// Last hands in a statement whose result is not needed before the COMMIT: it may
+	// go out with that, and an error of it may come from there. answer, if it is not
+	// nil, hears the only column of the only row, before the transaction is known to
+	// stand.
+	Last(ctx context.Context, answer func(bool), query string, args ...any) error
 	// TryLock takes a name if nobody has it, and never waits.
 	TryLock(ctx context.Context, name string) (bool, error)
 }
@@ -241,8 +243,10 @@ func (c *Core) extendMany(ctx context.Context, tx Tx, jobs []*hook.Job, lease ti
 	ours := map[fence]bool{}
 	row := func(args []any, f fence) []any { return append(args, f.id, f.attempt) }
 	err = bulk(c, fences, "ii", row, func(_ []fence, source string, args []any) error {
-		const own = `jobs j ON j.id = v.column1 AND j.attempt = v.column2 AND j.state = 'running'`
-		rows, err := tx.QueryContext(ctx, `SELECT j.id, j.attempt FROM (`+source+`) v JOIN `+own, args...)
+		// Each is looked up by its id; see the function lock_jobs.
+		own := `FROM (SELECT * FROM (` + source + `) s ORDER BY column1) v CROSS JOIN LATERAL (SELECT k.id, k.attempt FROM jobs k
+			WHERE k.id = v.column1 AND k.attempt = v.column2 AND k.state || '' = 'running'`
+		rows, err := tx.QueryContext(ctx, `SELECT j.id, j.attempt `+own+`) j`, args...)
 		if err != nil {
 			return err
 		}
@@ -257,8 +261,7 @@ func (c *Core) extendMany(ctx context.Context, tx Tx, jobs []*hook.Job, lease ti
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `WITH held AS (SELECT j.id FROM (`+source+`) v JOIN `+own+`
-				ORDER BY j.id FOR UPDATE OF j SKIP LOCKED)
+		_, err = tx.ExecContext(ctx, `WITH held AS (SELECT j.id `+own+` FOR UPDATE SKIP LOCKED) j)
 			UPDATE jobs SET lease_until = ? FROM held WHERE jobs.id = held.id`,
 			append(args, until)...)
 		return err

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -22,10 +21,13 @@ type Entry struct {
 	Handlers []string
 	SHA256   [sha256.Size]byte
 
-	Receipt hook.Receipt // valid once the transaction has committed
+	Receipt hook.Receipt // valid once the transaction has committed, as is Lent
+	Lent    []*hook.Job
 
-	headers []byte // as they are stored
-	body    []byte // as it is stored
+	loan    hook.Loan // what of its jobs somebody would take
+	header  []byte    // as LoadEvents reads it
+	headers []byte    // as they are stored
+	body    []byte    // as it is stored
 	line    string
 }
 
@@ -40,8 +42,9 @@ func (c *Core) NewEntry(d hook.Delivery, id hook.Identity, handlers []string) (*
 		e.Handlers = handlers
 	}
 	e.line = lineOf(d.Source, id.Mode, id.Subject)
+	e.header = encodeHeader(d.Header)
 	var err error
-	if e.headers, e.body, err = c.close(e.key().place(), encodeHeader(d.Header), d.Body); err != nil {
+	if e.headers, e.body, err = c.close(e.key().place(), e.header, d.Body); err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	return e, nil
@@ -368,7 +371,7 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 		return append(args, totals[l])
 	}, func(_ []line, source string, args []any) error {
 		if m, ok := tx.(Many); ok {
-			return m.Last(ctx, `SELECT count_deliveries(?, ?, ?, ?, ?, ?)`, args...)
+			return m.Last(ctx, nil, `SELECT count_deliveries(?, ?, ?, ?, ?, ?)`, args...)
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO counters (hour, source, type, outcome, n) `+source+`
 			ON CONFLICT (hour, source, type, outcome) DO UPDATE SET n = counters.n + excluded.n`, args...)
@@ -419,72 +422,6 @@ func (c *Core) answer(ctx context.Context, tx Tx, groups []*group, now int64) er
 		}
 	}
 	return nil
-}
-
-// compare keeps a delivery whose bytes differ from the event's by more than the
-// sender itself changes.
-func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64) (conflict bool, err error) {
-	if e.SHA256 == g.stored {
-		return false, nil
-	}
-	if same, err := c.sameCanonical(ctx, tx, g, e); err != nil || same {
-		return false, err
-	}
-	// The sender's API renders an event otherwise than its deliveries do: that
-	// is no contradiction. The bytes that were signed are kept beside the row
-	// that we had read; what we read of an event that was delivered is not.
-	api := e.Identity.Trust == hook.TrustSenderAPI
-	if attach := g.trust == hook.TrustSenderAPI && !api; attach || api {
-		if attach {
-			_, err = c.keepBeside(ctx, tx, g, e, now)
-		}
-		return false, err
-	}
-	var kept int
-	row := tx.QueryRowContext(ctx, `SELECT count(*) FROM conflicts WHERE seq = $1`, g.seq)
-	if err := row.Scan(&kept); err != nil {
-		return false, fmt.Errorf("count conflicts: %w", err)
-	}
-	if kept < MaxConflicts {
-		if n, err := c.keepBeside(ctx, tx, g, e, now); err != nil || n == 0 {
-			return true, err // the same other bytes again, or of an erased event: nothing is kept
-		}
-	}
-	if _, err := tx.ExecContext(ctx, `UPDATE event_keys SET conflicts = conflicts + 1 WHERE seq = $1`, g.seq); err != nil {
-		return false, fmt.Errorf("count a conflict: %w", err)
-	}
-	return true, nil
-}
-
-func (c *Core) keepBeside(ctx context.Context, tx Tx, g *group, e *Entry, now int64) (n int64, err error) {
-	headers, body, err := c.close(conflictPlace(e.key(), e.SHA256[:]), encodeHeader(e.Delivery.Header), e.Delivery.Body)
-	if err != nil {
-		return 0, fmt.Errorf("keep other bytes of an event: %w", err)
-	}
-	res, err := tx.ExecContext(ctx, `INSERT INTO conflicts (seq, sha256, received_at, headers, body)
-		SELECT seq, $2, $3, $4, $5 FROM event_keys WHERE seq = $1 AND erased_at IS NULL -- what was erased on request stays so
-		ON CONFLICT (seq, sha256) DO NOTHING`,
-		g.seq, e.SHA256[:], now, headers, body)
-	if err != nil {
-		return 0, fmt.Errorf("keep other bytes of an event: %w", err)
-	}
-	return res.RowsAffected()
-}
-
-func (c *Core) sameCanonical(ctx context.Context, tx Tx, g *group, e *Entry) (bool, error) {
-	canonical := e.Identity.Canonical
-	if canonical == nil {
-		return false, nil
-	}
-	first := g.first.Delivery.Body
-	if !g.fresh {
-		stored, err := c.firstCopy(ctx, tx, g.seq, e.key())
-		if err != nil || stored == nil {
-			return false, err
-		}
-		first = stored
-	}
-	return bytes.Equal(canonical(first), canonical(e.Delivery.Body)), nil
 }
 
 // lineOf scopes a subject: equal ids at two sources or in two modes are two

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 
@@ -63,45 +64,64 @@ func (e *Entry) lockNames(names []string) []string {
 	return names
 }
 
-// recordPlain calls the function record_events.
+// recordPlain calls the function record_and_lend.
 func (c *Core) recordPlain(ctx context.Context, tx Tx, groups []*group, locks []int64, now int64) error {
 	if len(groups) == 0 {
 		return nil
 	}
 	const kinds = "tttbttiittnibb"
 	rows := make([]any, 0, len(groups)*len(kinds))
-	jobEvent, jobHandler, jobLine := []int64{}, []string{}, []string{}
+	jobEvent, jobHandler, jobLine, jobUntil, jobNode := []int64{}, []string{}, []string{}, []int64{}, []string{}
 	for i, g := range groups {
 		rows = g.first.row(rows, g)
 		for _, h := range g.handlers {
 			jobEvent, jobHandler, jobLine = append(jobEvent, int64(i+1)), append(jobHandler, h), append(jobLine, g.first.line)
+			until := int64(0)
+			if g.first.lends(h) {
+				until = g.first.until(now)
+			}
+			jobUntil, jobNode = append(jobUntil, until), append(jobNode, g.first.loan.Node)
 		}
 	}
 	args := []any{SeqAt(now), now, locks}
 	for j := range kinds {
 		args = append(args, column(kinds[j], rows[j:], len(kinds)))
 	}
-	args = append(args, jobEvent, jobHandler, jobLine)
-	found, err := tx.QueryContext(ctx, `SELECT seq, fresh, sha256, trust FROM record_events(
-		?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...)
+	args = append(args, jobEvent, jobHandler, jobLine, jobUntil, jobNode)
+	found, err := tx.QueryContext(ctx, `SELECT seq, fresh, sha256, trust, job, handler FROM record_and_lend(
+		?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...)
 	if err != nil {
 		return fmt.Errorf("record events: %w", err)
 	}
 	defer found.Close()
+	bySeq := make(map[int64]*group, len(groups))
+	var job sql.NullInt64
+	var handler sql.NullString
 	for _, g := range groups {
 		if !found.Next() {
 			return fmt.Errorf("record events: an answer is missing: %v", found.Err())
 		}
 		var sum []byte
-		if err := found.Scan(&g.seq, &g.fresh, &sum, (*string)(&g.trust)); err != nil {
+		if err := found.Scan(&g.seq, &g.fresh, &sum, (*string)(&g.trust), &job, &handler); err != nil {
 			return fmt.Errorf("record events: %w", err)
 		}
 		copy(g.stored[:], sum)
+		bySeq[g.seq] = g
+	}
+	for found.Next() { // the jobs that were lent
+		var seq int64
+		var fresh sql.NullBool
+		var sum []byte
+		var trust sql.NullString
+		if err := found.Scan(&seq, &fresh, &sum, &trust, &job, &handler); err != nil {
+			return fmt.Errorf("record events: %w", err)
+		}
+		c.lent(bySeq[seq], job.Int64, handler.String, now)
 	}
 	return found.Err()
 }
 
-// row is the entry as a row of the arrays that record_events takes.
+// row is the entry as a row of the arrays that record_and_lend takes.
 func (e *Entry) row(rows []any, g *group) []any {
 	var occurred any
 	if !e.Identity.OccurredAt.IsZero() {

@@ -34,9 +34,10 @@ func newAttempt(ctx context.Context, l *lane, job *hook.Job) *attempt {
 	return &attempt{lane: l, job: job, ctx: ctx, end: end}
 }
 
-// run lets the handler work and ends the job. If the process dies here the
-// lease lapses and the job is claimed again under the next number.
-func (a *attempt) run() {
+// run lets the handler work and ends the job; it reports whether it is done. If the
+// process dies here the lease lapses and the job is claimed again under the next
+// number.
+func (a *attempt) run() (done bool) {
 	began := time.Now()
 	defer a.end(nil)
 	traced, ended := a.trace()
@@ -51,9 +52,10 @@ func (a *attempt) run() {
 	ended(err)
 	if err == nil {
 		a.report("done", began)
-		return
+		return true
 	}
 	a.fail(err, began)
+	return false
 }
 
 // trace begins the span of the attempt, in which the handler's own lie.

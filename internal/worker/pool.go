@@ -20,10 +20,13 @@ import (
 
 // Config of a Pool. Zero durations and numbers mean the stated default.
 type Config struct {
-	Queue  hook.Queue
-	Routes []hook.Route
-	Logger *slog.Logger
-	Node   string
+	Queue hook.Queue
+	// Recorder is what Record records by; a hook.Lender lends as it does. nil: Record
+	// is not called.
+	Recorder hook.Recorder
+	Routes   []hook.Route
+	Logger   *slog.Logger
+	Node     string
 
 	Lease       time.Duration // 30 s; renewed every third of it
 	Limit       time.Duration // 60 s: the longest that one attempt may take
@@ -50,8 +53,9 @@ type Meter struct {
 
 // Pool works the jobs of its routes until Run's context ends.
 type Pool struct {
-	cfg   Config
-	lanes []*lane
+	cfg    Config
+	lanes  []*lane
+	lender hook.Lender // nil: jobs are claimed only
 }
 
 // New returns a Pool; it starts nothing.
@@ -78,6 +82,7 @@ func New(cfg Config) *Pool {
 		cfg.Jitter = randomJitter
 	}
 	p := &Pool{cfg: cfg}
+	p.lender, _ = cfg.Recorder.(hook.Lender)
 	for i := range cfg.Routes {
 		p.lanes = append(p.lanes, newLane(&p.cfg, &cfg.Routes[i]))
 	}
@@ -117,11 +122,20 @@ type lane struct {
 
 	woken     chan struct{} // holds at most one signal
 	freed     chan struct{} // holds at most one signal: a slot is free
+	given     chan struct{} // holds at most one signal: a job was handed over
 	abandoned atomic.Int64
+	look      atomic.Bool    // there is, or may be, something to claim
+	keeping   sync.WaitGroup // slots kept
 
-	mu      sync.Mutex
-	running map[*attempt]struct{} // guarded by mu: claimed and not ended
-	bytes   int64                 // guarded by mu: of their bodies
+	mu      sync.Mutex            // guards what follows
+	running map[*attempt]struct{} // lent to us and not ended
+	handed  []*hook.Job           // lent to us and not yet running
+	kept    int                   // slots kept for jobs that are being recorded
+	asked   int                   // slots that a claim under way may fill
+	bytes   int64                 // of the bodies of all these
+	open    bool                  // slots may be kept
+	behind  bool                  // jobs wait, or may, that were recorded before those that come now
+	refused bool                  // a slot was, since the last claim began
 }
 
 func newLane(cfg *Config, route *hook.Route) *lane {
@@ -133,7 +147,7 @@ func newLane(cfg *Config, route *hook.Route) *lane {
 		slots = defaultSlots
 	}
 	return &lane{cfg: cfg, route: route, slots: slots, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
-		running: map[*attempt]struct{}{}}
+		given: make(chan struct{}, 1), running: map[*attempt]struct{}{}}
 }
 
 // attempts is how often an attempt may fail before the job is dead.
@@ -144,7 +158,10 @@ func (l *lane) attempts() int {
 	return l.cfg.Attempts
 }
 
-func (l *lane) wake() { signal(l.woken) }
+func (l *lane) wake() {
+	l.look.Store(true)
+	signal(l.woken)
+}
 
 func signal(c chan struct{}) {
 	select {
@@ -153,23 +170,25 @@ func signal(c chan struct{}) {
 	}
 }
 
-// idle is how many jobs the lane may claim now. A handler that has left twice
-// its slots hanging is claimed for no more: the process would fill up with it.
+// idle is how many jobs the lane may claim now.
 func (l *lane) idle() (room, running int) {
-	hanging := int(l.abandoned.Load())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.bytes >= l.cfg.MaxBytes {
-		return 0, len(l.running)
-	}
-	return min(l.slots, 2*l.slots-hanging) - len(l.running), len(l.running)
+	return l.idleNow(), len(l.running)
 }
 
-// bytesLeft is how large the bodies of the next claim may be.
-func (l *lane) bytesLeft() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return max(l.cfg.MaxBytes-l.bytes, 1)
+// idleNow is idle with mu held.
+func (l *lane) idleNow() int {
+	if l.bytes >= l.cfg.MaxBytes {
+		return 0
+	}
+	return l.room()
+}
+
+// room is how many slots are idle; call it with mu held. A handler that has left
+// twice its slots hanging has none: the process would fill up with it.
+func (l *lane) room() int {
+	return min(l.slots, 2*l.slots-int(l.abandoned.Load())) - len(l.running) - len(l.handed) - l.kept - l.asked
 }
 
 func (l *lane) run(ctx context.Context) {
@@ -180,17 +199,29 @@ func (l *lane) run(ctx context.Context) {
 		defer close(renewed)
 		l.renew(stopRenewing)
 	}()
+	start := func(job *hook.Job) { l.start(ctx, job, &attempts) }
+	l.begin()
+	var looked time.Time
 	for ctx.Err() == nil {
 		l.forget()
-		got, all := l.claim(ctx, &attempts)
+		got, all := l.startHanded(start), true
+		if l.look.Load() || time.Since(looked) >= l.cfg.Poll {
+			looked = time.Now()
+			var claimed int
+			claimed, all = l.claim(ctx, start)
+			got += claimed
+		}
 		switch {
 		case got == 0:
-			l.rest(ctx)
+			l.rest(ctx, time.Until(looked.Add(l.cfg.Poll)))
 		case all && l.route.Batch:
 			l.linger(ctx, got)
 		}
 	}
 	l.cut()
+	l.close()
+	l.startHanded(start)
+	l.cut() // these too
 	attempts.Wait()
 	stop()
 	<-renewed
@@ -198,7 +229,7 @@ func (l *lane) run(ctx context.Context) {
 
 // forget drops the reasons to look: the claim that follows answers them all.
 func (l *lane) forget() {
-	for _, c := range []chan struct{}{l.woken, l.freed} {
+	for _, c := range []chan struct{}{l.woken, l.freed, l.given} {
 		select {
 		case <-c:
 		default:
@@ -224,16 +255,24 @@ func (l *lane) linger(ctx context.Context, jobs int) {
 	}
 }
 
-// rest waits until there is a reason to look again.
-func (l *lane) rest(ctx context.Context) {
-	timer := time.NewTimer(l.cfg.Poll)
+// rest waits until there is something to do, at most for that time.
+func (l *lane) rest(ctx context.Context, most time.Duration) {
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-l.woken:
 	case <-l.freed:
+	case <-l.given:
 	case <-timer.C:
 	}
+}
+
+// begin lets slots be kept.
+func (l *lane) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = true
 }
 
 // gatherTime is how long a freed slot may wait for others before the claim: one
@@ -262,7 +301,7 @@ func (l *lane) gather(ctx context.Context) bool {
 // claim takes as many jobs as there are idle slots and starts them. It returns how
 // many, and whether these were fewer than it would have taken; an error is logged and
 // tried again at the next poll.
-func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) (got int, all bool) {
+func (l *lane) claim(ctx context.Context, start func(*hook.Job)) (got int, all bool) {
 	room, running := l.idle()
 	if room <= 0 {
 		return 0, false
@@ -270,33 +309,77 @@ func (l *lane) claim(ctx context.Context, attempts *sync.WaitGroup) (got int, al
 	if running > 0 && room < l.slots/2 && !l.gather(ctx) {
 		return 0, false
 	}
-	room, _ = l.idle()
-	// At most half: while one half works and ends, the other one is claimed.
-	room = min(room, max(l.slots/2, 1))
-	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room, MaxBytes: l.bytesLeft(),
-		MaxAttempts: l.attempts(), Node: l.cfg.Node})
-	if err != nil {
-		if ctx.Err() == nil {
-			l.cfg.Logger.Error("claim", "handler", l.route.Name, "error", err)
-		}
+	room, bytes := l.ask()
+	if room <= 0 {
 		return 0, false
 	}
-	for _, job := range jobs {
-		job.Batch, job.Strict = l.route.Batch, l.route.Strict
-		a := newAttempt(ctx, l, job)
-		l.mu.Lock()
-		l.running[a] = struct{}{}
-		l.bytes += int64(len(job.Event.Body))
-		l.mu.Unlock()
-		attempts.Go(func() {
-			a.run()
-			l.leave(a)
-		})
+	jobs, err := l.cfg.Queue.Claim(ctx, hook.Ask{Handlers: []string{l.route.Name}, Lease: l.cfg.Lease, Max: room, MaxBytes: bytes,
+		MaxAttempts: l.attempts(), Node: l.cfg.Node})
+	if err != nil && ctx.Err() == nil {
+		l.cfg.Logger.Error("claim", "handler", l.route.Name, "error", err)
 	}
-	return len(jobs), len(jobs) < room
+	all = err == nil && len(jobs) < room
+	l.got(room, bytes, all)
+	for _, job := range jobs {
+		start(job)
+	}
+	if len(jobs) > 0 {
+		l.look.Store(true) // until nothing is found: there may be more than fits at a time
+	}
+	return len(jobs), all
 }
 
-func (l *lane) leave(a *attempt) {
+// ask keeps what a claim may fill: at most half of the slots, for while one half works
+// and ends the other one is claimed, and half of the bytes, so that jobs can be handed
+// over meanwhile; all bytes if none can.
+func (l *lane) ask() (room int, bytes int64) {
+	l.look.Store(false)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	room = min(l.idleNow(), max(l.slots/2, 1))
+	if room <= 0 {
+		l.look.Store(true)
+		return 0, 0
+	}
+	bytes = max(l.cfg.MaxBytes-l.bytes, 1)
+	if l.open && !l.behind {
+		bytes = max(bytes/2, 1)
+	}
+	l.asked, l.refused = room, false
+	l.bytes += bytes
+	return room, bytes
+}
+
+// got gives back what ask has kept. Only a claim that took all there was, while nobody
+// was refused a slot, shows that nothing waits.
+func (l *lane) got(room int, bytes int64, all bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked -= room
+	l.bytes -= bytes
+	l.behind = !all || l.refused
+}
+
+func (l *lane) start(ctx context.Context, job *hook.Job, attempts *sync.WaitGroup) {
+	job.Batch, job.Strict = l.route.Batch, l.route.Strict
+	a := newAttempt(ctx, l, job)
+	l.mu.Lock()
+	l.running[a] = struct{}{}
+	l.bytes += int64(len(job.Event.Body))
+	l.mu.Unlock()
+	attempts.Go(func() {
+		done := a.run()
+		l.leave(a, done)
+	})
+}
+
+// leave frees the slot of an attempt. Only if its job's end has made others due, or
+// others wait for the slot, is there something to claim; a job that is not done may
+// have left its line to the next one.
+func (l *lane) leave(a *attempt, done bool) {
+	if !done || a.job.Next {
+		l.look.Store(true)
+	}
 	l.mu.Lock()
 	delete(l.running, a)
 	l.bytes -= int64(len(a.job.Event.Body))
