@@ -17,6 +17,7 @@ func lending() map[string]func(*bench) {
 		"ALentJobIsAClaimedOne":       lentIsClaimed,
 		"ALoanIsForWhomItNames":       loanNames,
 		"ALoanLapses":                 loanLapses,
+		"ANumberIsOfOneJobOnly":       numberOfOneJob,
 		"NobodyIsLentARepeat":         noLoanTwice,
 		"OnlyTheFirstOfALineIsLent":   loanInLine,
 		"TheLastOfALineHasNobodyNext": nobodyNext,
@@ -106,6 +107,22 @@ func loanLapses(b *bench) {
 		b.Errorf("the first attempt ended with %v, want %v", err, hook.ErrLeaseLost)
 	}
 	b.finish(second)
+}
+
+// numberOfOneJob: what an attempt says long after its job has ended must not meet
+// another job under the same number and attempt.
+func numberOfOneJob(b *bench) {
+	stale := b.lent(event{key: "a"})
+	b.clock.Advance(lease + 1)
+	b.finish(b.one("h", "a"))
+	other := b.lent(event{key: "b"})
+	if other.ID == stale.ID {
+		b.Errorf("the number %d of an ended job was given again", other.ID)
+	}
+	if err := b.store.Finish(b.Context(), stale, row("a")); err != hook.ErrLeaseLost {
+		b.Errorf("an attempt whose job ended long ago ended with %v, want %v", err, hook.ErrLeaseLost)
+	}
+	b.finish(other)
 }
 
 func noLoanTwice(b *bench) {

@@ -19,7 +19,7 @@ type benchCmd struct {
 	Connections   int     `help:"Keep-alive connections of the closed loop." default:"256"`
 	Rate          int     `help:"Deliveries a second of the open loop, over 64 connections." default:"3000"`
 	Seconds       int     `help:"Length of the open loop." default:"5"`
-	Duplicates    percent `help:"Share of deliveries that repeat an earlier event; default none, and one line with 30%%." placeholder:"30%"`
+	Duplicates    percent `help:"Share of deliveries that repeat an earlier event; default none, and one line with 30 %." placeholder:"30%"`
 	BadSignatures percent `help:"Share of deliveries with a forged signature." placeholder:"1%"`
 	Stored        amount  `help:"Events that are stored before: 0, 1m, 10m. Measures reception with and without them." default:"0" placeholder:"N"`
 	SVG           string  `name:"svg" help:"Write a chart of the latencies." placeholder:"FILE" type:"path"`

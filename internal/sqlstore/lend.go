@@ -67,13 +67,14 @@ func (c *Core) insertLent(ctx context.Context, tx Tx, jobs []*queued, now int64)
 	}
 	index := make(map[place]*queued, len(jobs))
 	hour := c.hour(now)
-	err = bulk(c, jobs, "ititiiiiitiiiit", func(args []any, q *queued) []any {
+	to := c.jobID()
+	err = bulk(c, jobs, to.kind+"ititiiiiitiiiit", func(args []any, q *queued) []any {
 		index[place{q.g.seq, q.want.handler}] = q
 		made := no.take()
-		return append(args, q.g.seq, q.want.handler, 1, q.want.line, placeHead, made, now, hour, now, string(hook.StateRunning),
+		return append(to.append(args, made), q.g.seq, q.want.handler, 1, q.want.line, placeHead, made, now, hour, now, string(hook.StateRunning),
 			1, no.take(), now, q.g.first.until(now), q.g.first.loan.Node)
 	}, func(_ []*queued, source string, args []any) error {
-		rows, err := tx.QueryContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, made_no, made_at, hour,
+		rows, err := tx.QueryContext(ctx, `INSERT INTO jobs (`+to.column+`seq, handler, generation, line, place, made_no, made_at, hour,
 			next_at, state, attempt, claim_no, started_at, lease_until, lease_by) `+source+` RETURNING id, seq, handler`, args...)
 		if err != nil {
 			return err

@@ -248,10 +248,12 @@ func (c *Core) insertReady(ctx context.Context, tx Tx, jobs []*queued, now int64
 		return err
 	}
 	hour := c.hour(now)
-	err = bulk(c, jobs, "ititiiiiit", func(args []any, q *queued) []any {
-		return append(args, q.g.seq, q.want.handler, 1, q.want.line, q.place, no.take(), now, hour, now, "ready")
+	id := c.jobID()
+	err = bulk(c, jobs, id.kind+"ititiiiiit", func(args []any, q *queued) []any {
+		made := no.take()
+		return append(id.append(args, made), q.g.seq, q.want.handler, 1, q.want.line, q.place, made, now, hour, now, "ready")
 	}, func(_ []*queued, source string, args []any) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, made_no, made_at, hour,
+		_, err := tx.ExecContext(ctx, `INSERT INTO jobs (`+id.column+`seq, handler, generation, line, place, made_no, made_at, hour,
 			next_at, state) `+source, args...)
 		return err
 	})
@@ -259,6 +261,35 @@ func (c *Core) insertReady(ctx context.Context, tx Tx, jobs []*queued, now int64
 		return fmt.Errorf("insert jobs: %w", err)
 	}
 	return nil
+}
+
+// jobID is how a new job gets its id. (id, attempt) must stand for one attempt for
+// ever, also for one that says something long after its job has ended. SQLite would
+// give the id of a row that is gone again; there the job's number in the history,
+// which never comes again, is the id as well. PostgreSQL's sequence never goes back.
+type jobID struct{ column, kind string }
+
+func (c *Core) jobID() jobID {
+	if c.Many {
+		return jobID{}
+	}
+	return jobID{"id, ", "i"}
+}
+
+// append adds the id of a job with this number.
+func (id jobID) append(args []any, made int64) []any {
+	if id.kind == "" {
+		return args
+	}
+	return append(args, made)
+}
+
+// value is the id where the parameter is the job's number.
+func (id jobID) value(parameter string) string {
+	if id.kind == "" {
+		return ""
+	}
+	return parameter + ", "
 }
 
 // hour is the hour of an event recorded now. With one writer, which draws the

@@ -91,9 +91,10 @@ func (c *Core) addJob(ctx context.Context, tx Tx, n newJob) (added bool, err err
 	if err := c.audit(ctx, tx, no.take(), n); err != nil {
 		return false, err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO jobs (seq, handler, generation, line, place, state, backlog, made_no,
+	id := c.jobID()
+	_, err = tx.ExecContext(ctx, `INSERT INTO jobs (`+id.column+`seq, handler, generation, line, place, state, backlog, made_no,
 			made_at, hour, next_at)
-		VALUES ($1, $2, $3, $4, $5, 'ready', 1, $6, $7, coalesce(`+c.hourOfSeq()+`, 0), $8)`,
+		VALUES (`+id.value("$6")+`$1, $2, $3, $4, $5, 'ready', 1, $6, $7, coalesce(`+c.hourOfSeq()+`, 0), $8)`,
 		n.seq, n.handler, n.was.generation+1, line, place, no.take(), now, n.nextAt)
 	if err != nil {
 		return false, fmt.Errorf("queue a generation: %w", err)
