@@ -65,11 +65,10 @@ gather:
 	return live
 }
 
-// Entries are those of a batch, with no answers: it may have been tried before.
+// Entries are those of a batch.
 func Entries(batch []*Incoming) []*Entry {
 	entries := make([]*Entry, len(batch))
 	for i, p := range batch {
-		p.entry.Receipt, p.entry.Lent = hook.Receipt{}, nil
 		entries[i] = p.entry
 	}
 	return entries

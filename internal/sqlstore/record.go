@@ -103,6 +103,9 @@ func newGroup(e *Entry) *group {
 // a duplicate.
 func (c *Core) Record(ctx context.Context, tx Tx, batch []*Entry) error {
 	now := c.now(tx)
+	for _, e := range batch { // it may have been tried before, and rolled back
+		e.Receipt, e.Lent = hook.Receipt{}, nil
+	}
 	groups := c.group(batch)
 	if err := fault.Point("before-insert"); err != nil {
 		return err

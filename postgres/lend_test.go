@@ -1,0 +1,44 @@
+package postgres_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+	"github.com/hookkeeper/hookkeeper/internal/pgtest"
+	"github.com/hookkeeper/hookkeeper/postgres"
+)
+
+// What a transaction had lent that was rolled back at its COMMIT does not exist: the
+// second try of the batch lends anew.
+func TestARolledBackLoanIsForgotten(t *testing.T) {
+	url := pgtest.Database(t)
+	s := open(t, url, postgres.Options{MaxConns: 6})
+	conn := dial(t, url)
+	execute(t, conn, `CREATE SEQUENCE tries`)
+	execute(t, conn, `CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF nextval('public.tries') = 1 THEN
+				RAISE EXCEPTION 'not this time' USING ERRCODE = 'serialization_failure';
+			END IF;
+			RETURN NULL;
+		END $$`)
+	execute(t, conn, `CREATE CONSTRAINT TRIGGER fail_once AFTER INSERT ON hookkeeper.jobs DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION public.fail_once()`)
+	receipt, jobs, err := s.RecordAndLend(t.Context(), hook.Delivery{Source: "shop", Header: http.Header{}, Body: []byte("{}")},
+		hook.Identity{Key: "a", Type: "t", Trust: hook.TrustSignature}, []string{"h"}, hook.Loan{Handlers: []string{"h"}, Lease: time.Minute, Node: "n"})
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("lent %d jobs, %v; want one", len(jobs), err)
+	}
+	var tries int
+	if err := conn.QueryRow(t.Context(), `SELECT last_value FROM tries`).Scan(&tries); err != nil || tries != 2 {
+		t.Fatalf("%d commits were tried, %v; want 2", tries, err)
+	}
+	if jobs[0].Event.ID != receipt.EventID {
+		t.Errorf("event %s was recorded, the job that was lent is of %s", receipt.EventID, jobs[0].Event.ID)
+	}
+	if err := s.Finish(t.Context(), jobs[0], nil); err != nil {
+		t.Errorf("end the lent job: %v", err)
+	}
+}
