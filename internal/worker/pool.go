@@ -206,10 +206,9 @@ func (l *lane) run(ctx context.Context) {
 		l.forget()
 		got, all := l.startHanded(start), true
 		if l.look.Load() || time.Since(looked) >= l.cfg.Poll {
-			looked = time.Now()
 			var claimed int
 			claimed, all = l.claim(ctx, start)
-			got += claimed
+			got, looked = got+claimed, time.Now()
 		}
 		switch {
 		case got == 0:
