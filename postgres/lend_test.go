@@ -42,3 +42,25 @@ func TestARolledBackLoanIsForgotten(t *testing.T) {
 		t.Errorf("end the lent job: %v", err)
 	}
 }
+
+// A node of the version before, which was running when a newer one migrated, records
+// by the function that it knows; nothing is lent to it.
+func TestANodeOfTheVersionBeforeGoesOn(t *testing.T) {
+	url := pgtest.Database(t)
+	s := open(t, url, postgres.Options{MaxConns: 6})
+	conn := dial(t, url)
+	execute(t, conn, `SET search_path TO hookkeeper, public`)
+	for i, jobs := range []string{`ARRAY[1::bigint], ARRAY['h'], ARRAY['']`, `'{}', '{}', '{}'`} {
+		var fresh bool
+		err := conn.QueryRow(t.Context(), `SELECT fresh FROM record_events(2000000000000000 + $1::bigint * 1000, 1, ARRAY[1::bigint],
+			ARRAY['shop'], ARRAY[''], ARRAY['k' || $1::text], ARRAY['\x01'::bytea], ARRAY['signature'], ARRAY[''], ARRAY[1::bigint],
+			ARRAY[1::bigint], ARRAY['t'], ARRAY[''], ARRAY[NULL::bigint], ARRAY[2::bigint], ARRAY[''::bytea], ARRAY['{}'::bytea], `+jobs+`)`, i).Scan(&fresh)
+		if err != nil || !fresh {
+			t.Fatalf("record by the old function: fresh %t, %v", fresh, err)
+		}
+	}
+	lent := claim(t, s, 10, time.Minute)
+	if len(lent) != 1 || lent[0].Event.Key != "k0" {
+		t.Fatalf("claimed %d jobs, want that of k0", len(lent))
+	}
+}

@@ -76,6 +76,45 @@ func hotPaths(t *testing.T, conn *pgx.Conn, when string, round int) {
 	}
 }
 
+// Among many that run, each job whose attempt ends is found
+// by its id: left to itself the planner reads all that run for each of them.
+func TestEndsReadTheirOwnRowsOnly(t *testing.T) {
+	conn := dial(t, pgtest.Database(t))
+	execute(t, conn, `SET search_path TO hookkeeper, public`)
+	for _, when := range []string{"with plans of empty tables", "with plans of full tables"} {
+		ctx := context.Background()
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(ctx, `SELECT record_and_lend(2000000000000000, 1, ARRAY[1::bigint], s, s, k, b, s, e, o, o, s, k, o, o, b, b, i, s, k, o, s)
+			FROM (SELECT array_agg('x'::text) s, array_agg(''::text) e, array_agg('k' || i) k, array_agg('y'::bytea) b,
+				array_agg(1::bigint) o, array_agg(i::bigint) i FROM generate_series(1, 400) i) a`); err != nil {
+			t.Fatal(err)
+		}
+		if when != "with plans of empty tables" {
+			if _, err := tx.Exec(ctx, `ANALYZE jobs`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var ids, tries []int64
+		if err := tx.QueryRow(ctx, `SELECT array_agg(id), array_agg(attempt::bigint) FROM (SELECT * FROM jobs WHERE state = 'running' LIMIT 200) j`).Scan(&ids, &tries); err != nil {
+			t.Fatal(err)
+		}
+		before, was := fetches(t, tx), scans(t, tx)["jobs"]
+		var n int
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM lock_jobs($1, $2)`, ids, tries).Scan(&n); err != nil || n != 200 {
+			t.Fatalf("%s: locked %d, %v; want 200", when, n, err)
+		}
+		if fetched := fetches(t, tx) - before; fetched > 2*200 || scans(t, tx)["jobs"] > was {
+			t.Errorf("%s: %d rows were read to lock 200 jobs, jobs was read from end to end %d times", when, fetched, scans(t, tx)["jobs"]-was)
+		}
+		if err := tx.Rollback(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // fetches is how many rows this session has found by indexes.
 func fetches(t *testing.T, tx pgx.Tx) (n int) {
 	t.Helper()
