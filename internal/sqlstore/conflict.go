@@ -44,7 +44,7 @@ func (c *Core) compare(ctx context.Context, tx Tx, g *group, e *Entry, now int64
 }
 
 func (c *Core) keepBeside(ctx context.Context, tx Tx, g *group, e *Entry, now int64) (n int64, err error) {
-	headers, body, err := c.close(conflictPlace(e.key(), e.SHA256[:]), encodeHeader(e.Delivery.Header), e.Delivery.Body)
+	headers, body, err := c.close(conflictPlace(e.key(), e.SHA256[:]), e.header, e.Delivery.Body)
 	if err != nil {
 		return 0, fmt.Errorf("keep other bytes of an event: %w", err)
 	}

@@ -115,7 +115,7 @@ func (l *lane) hand(job *hook.Job) {
 	l.kept--
 	l.handed = append(l.handed, job)
 	l.mu.Unlock()
-	signal(l.given)
+	signal(l.woken)
 	l.keeping.Done()
 }
 

@@ -188,6 +188,28 @@ func TestHandedJobsDoNotHideOthers(t *testing.T) {
 	}
 }
 
+// A look that finds all slots taken is made up for as soon as one is free, and not
+// at the next turn: otherwise a lane that is full at every turn never looks.
+func TestALookWithoutASlotIsMadeUpFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		words := make(chan bool)
+		p := startPool(t, worker.Config{Slots: 1}, hook.Route{Handler: gate(words)})
+		p.take("handed")
+		<-time.After(1500 * time.Millisecond) // a turn to look has passed
+		p.shelf.look(func() {
+			p.shelf.due = append(p.shelf.due, &hook.Job{ID: 1 << 40, Handler: "h", Event: &hook.Event{Key: "of another"}})
+		})
+		words <- true
+		synctest.Wait()
+		p.shelf.look(func() {
+			if len(p.shelf.due) > 0 {
+				t.Error("a slot is free, and the job of another node is not claimed")
+			}
+		})
+		p.end()
+	})
+}
+
 // A job that finds no slot waits in the queue, and none that is recorded after it is
 // handed over before it was claimed.
 func TestHandedJobsOvertakeNobody(t *testing.T) {

@@ -122,7 +122,6 @@ type lane struct {
 
 	woken     chan struct{} // holds at most one signal
 	freed     chan struct{} // holds at most one signal: a slot is free
-	given     chan struct{} // holds at most one signal: a job was handed over
 	abandoned atomic.Int64
 	look      atomic.Bool    // there is, or may be, something to claim
 	keeping   sync.WaitGroup // slots kept
@@ -147,7 +146,7 @@ func newLane(cfg *Config, route *hook.Route) *lane {
 		slots = defaultSlots
 	}
 	return &lane{cfg: cfg, route: route, slots: slots, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
-		given: make(chan struct{}, 1), running: map[*attempt]struct{}{}}
+		running: map[*attempt]struct{}{}}
 }
 
 // attempts is how often an attempt may fail before the job is dead.
@@ -205,7 +204,10 @@ func (l *lane) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.forget()
 		got, all := l.startHanded(start), true
-		if l.look.Load() || time.Since(looked) >= l.cfg.Poll {
+		if time.Since(looked) >= l.cfg.Poll {
+			l.look.Store(true) // and it stays so until there is a slot to claim for
+		}
+		if l.look.Load() {
 			var claimed int
 			claimed, all = l.claim(ctx, start)
 			got, looked = got+claimed, time.Now()
@@ -226,9 +228,9 @@ func (l *lane) run(ctx context.Context) {
 	<-renewed
 }
 
-// forget drops the reasons to look: the claim that follows answers them all.
+// forget drops signals: what they tell of is looked at now.
 func (l *lane) forget() {
-	for _, c := range []chan struct{}{l.woken, l.freed, l.given} {
+	for _, c := range []chan struct{}{l.woken, l.freed} {
 		select {
 		case <-c:
 		default:
@@ -262,7 +264,6 @@ func (l *lane) rest(ctx context.Context, most time.Duration) {
 	case <-ctx.Done():
 	case <-l.woken:
 	case <-l.freed:
-	case <-l.given:
 	case <-timer.C:
 	}
 }
@@ -332,16 +333,15 @@ func (l *lane) claim(ctx context.Context, start func(*hook.Job)) (got int, all b
 // and ends the other one is claimed, and half of the bytes, so that jobs can be handed
 // over meanwhile; all bytes if none can.
 func (l *lane) ask() (room int, bytes int64) {
-	l.look.Store(false)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	room = min(l.idleNow(), max(l.slots/2, 1))
 	if room <= 0 {
-		l.look.Store(true)
 		return 0, 0
 	}
+	l.look.Store(false) // before the claim: what comes from now on may not be in it
 	bytes = max(l.cfg.MaxBytes-l.bytes, 1)
-	if l.open && !l.behind {
+	if !l.behind {
 		bytes = max(bytes/2, 1)
 	}
 	l.asked, l.refused = room, false
