@@ -17,6 +17,7 @@ import (
 const (
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
+	codeLocked        = "55P03" // a lock was not to be had in time
 	codeShutdown      = "57P01"
 	codeOutOfMemory   = "53200" // also: no room for more locks
 	codeReadOnly      = "25006"

@@ -52,8 +52,9 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 	return s.working(ctx, func(ctx context.Context, tx *unit) error { return s.core.Release(ctx, tx, job) })
 }
 
-// working runs one transaction of ours on a connection for work, and once more if
-// the server rolled it back for the sake of another.
+// working runs one transaction of ours on a connection for work, once more if the
+// server rolled it back for the sake of another, and as long as there is time if a
+// lock was not to be had: the end of an attempt that is not written costs a lease.
 func (s *Store) working(ctx context.Context, f func(ctx context.Context, tx *unit) error) error {
 	if inside(ctx, s) {
 		return hook.ErrInsideEffect
@@ -63,11 +64,12 @@ func (s *Store) working(ctx context.Context, f func(ctx context.Context, tx *uni
 	}
 	ctx, cancel := context.WithTimeout(ctx, workLimit)
 	defer cancel()
-	err := s.transact(ctx, s.work, transaction{}, f)
-	if err != nil && again(err) {
-		err = s.transact(ctx, s.work, transaction{}, f)
+	for tries := 1; ; tries++ {
+		err := s.transact(ctx, s.work, transaction{}, f)
+		if err == nil || ctx.Err() != nil || codeOf(err) != codeLocked && (tries > 1 || !again(err)) {
+			return err
+		}
 	}
-	return err
 }
 
 // reading runs one transaction that only reads.
