@@ -82,15 +82,17 @@ func (p *Pool) keep(handlers []string, size int64) (kept []*lane) {
 }
 
 // keep keeps a slot, unless the lane has none or older jobs wait for it: what has
-// just come in must not overtake them.
+// just come in must not overtake them. Of those that were refused while the last claim
+// was under way it is known how many they are: each has a slot that nobody else gets.
 func (l *lane) keep(size int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.open {
 		return false
 	}
-	if l.behind || l.room() <= 0 || l.bytes+size > l.cfg.MaxBytes {
-		l.behind, l.refused = true, true // this one goes the usual way, and all that come after it
+	if l.behind || l.room() <= l.waiting || l.bytes+size > l.cfg.MaxBytes {
+		l.behind = true // this one goes the usual way, and all that come after it
+		l.waiting++
 		return false
 	}
 	l.kept++
@@ -114,6 +116,9 @@ func (l *lane) hand(job *hook.Job) {
 	l.mu.Lock()
 	l.kept--
 	l.handed = append(l.handed, job)
+	if len(l.handed) == l.enough() {
+		signal(l.gathered)
+	}
 	l.mu.Unlock()
 	signal(l.woken)
 	l.keeping.Done()

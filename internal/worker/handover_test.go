@@ -349,11 +349,12 @@ func TestAPauseLetsNobodyPass(t *testing.T) {
 		due   int  // jobs that wait from the start
 		hold  bool // the first claim is held while the events come
 		take  int  // events that come then; the last one is refused
+		wait  int  // jobs that nobody has claimed when one more comes, into a free slot
 		want  int  // handed over of all
 	}{
-		{"the slots are full, and a Batch lane lets jobs gather", true, 2, 0, false, 3, 2},
-		{"refused behind the look of a claim that found all there was", true, 4, 1, true, 3, 2},
-		{"a full claim, and slots that are being gathered", false, 4, 5, false, 0, 0},
+		{"the slots are full, and a Batch lane lets jobs gather", true, 2, 0, false, 3, 1, 2},
+		{"refused behind the look of a claim that found all there was, and claimed by the next", true, 4, 1, true, 3, 0, 3},
+		{"a full claim, and slots that are being gathered", false, 4, 5, false, 0, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -376,6 +377,11 @@ func TestAPauseLetsNobodyPass(t *testing.T) {
 				synctest.Wait()
 				words <- true
 				synctest.Wait() // a slot is free, and no time has passed
+				s.look(func() {
+					if len(s.due) != c.wait {
+						t.Errorf("%d wait, want %d", len(s.due), c.wait)
+					}
+				})
 				p.take("later")
 				s.look(func() {
 					if s.lent != c.want {
@@ -386,6 +392,109 @@ func TestAPauseLetsNobodyPass(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Deliveries that keep coming do not keep a lane behind: a claim that has taken all
+// there was ends it, although some were refused while it was under way.
+func TestALaneCatchesUpWhileDeliveriesCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{hold: make(chan bool)}
+		for range 8 {
+			s.due = append(s.due, &hook.Job{ID: 1 << 40, Handler: "h", Event: &hook.Event{Key: "old"}})
+		}
+		p := startPoolOn(t, s, worker.Config{Slots: 16}, hook.Route{Handler: atOnce})
+		lent := func(want int, when string) {
+			t.Helper()
+			synctest.Wait()
+			s.look(func() {
+				if s.lent != want {
+					t.Errorf("%s: %d handed over in all, want %d", when, s.lent, want)
+				}
+			})
+		}
+		s.hold <- true // as many as it asked for: there may be more
+		synctest.Wait()
+		for i := range 3 { // while the next claim is under way
+			p.take(fmt.Sprint("refused ", i))
+		}
+		lent(0, "behind")
+		s.hold <- true // it had found nobody
+		synctest.Wait()
+		for i := range 4 { // the claim that takes the three is under way
+			p.take(fmt.Sprint("handed ", i))
+		}
+		lent(4, "caught up")
+		s.look(func() {
+			if len(s.done) != 8 {
+				t.Errorf("done: %v, want the old ones alone", s.done)
+			}
+		})
+		close(s.hold)
+		synctest.Wait()
+		s.look(func() {
+			if len(s.done) != 15 || len(s.due) != 0 {
+				t.Errorf("done %v, waiting %d; want all 15", s.done, len(s.due))
+			}
+		})
+		p.end()
+	})
+}
+
+// A slot is left for each that was refused one.
+func TestTheRefusedHaveTheirSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{hold: make(chan bool)}
+		for range 5 {
+			s.due = append(s.due, &hook.Job{ID: 1 << 40, Handler: "h", Event: &hook.Event{Key: "old"}})
+		}
+		p := startPoolOn(t, s, worker.Config{Slots: 8}, hook.Route{Handler: gate(make(chan bool))})
+		s.hold <- true // as many as it asked for: there may be more
+		synctest.Wait()
+		for i := range 2 { // while the claim that takes the fifth is under way
+			p.take(fmt.Sprint("refused ", i))
+		}
+		s.hold <- true
+		synctest.Wait()    // five run, and the lane lets more slots come free before it claims
+		for i := range 3 { // of the three slots one is nobody's
+			p.take(fmt.Sprint("later ", i))
+		}
+		s.look(func() {
+			if s.lent != 1 || len(s.due) != 4 {
+				t.Errorf("%d of three were handed over, %d wait; want one, and two beside the first two", s.lent, len(s.due))
+			}
+		})
+		close(s.hold)
+		p.end()
+	})
+}
+
+// A Batch lane pauses so that jobs gather, and no longer than until enough have.
+func TestAPauseEndsWhenEnoughHaveGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startPool(t, worker.Config{Slots: 80}, hook.Route{Handler: atOnce, Batch: true})
+		p.take("first")
+		synctest.Wait() // it has been started, and the lane pauses
+		began := time.Now()
+		for i := range 19 {
+			p.take(fmt.Sprint(i))
+		}
+		done := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			p.shelf.look(func() {
+				if len(p.shelf.done) != want {
+					t.Errorf("%d done, want %d", len(p.shelf.done), want)
+				}
+			})
+		}
+		done(1)
+		p.take("the twentieth")
+		done(21)
+		if d := time.Since(began); d != 0 {
+			t.Errorf("it took %s", d)
+		}
+		p.end()
+	})
 }
 
 // The end of a job that makes another due is followed by a claim at once.

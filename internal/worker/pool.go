@@ -120,8 +120,9 @@ type lane struct {
 	route *hook.Route
 	slots int
 
-	woken     chan struct{} // holds at most one signal
-	freed     chan struct{} // holds at most one signal: a slot is free
+	woken     chan struct{} // holds at most one signal, as the others
+	freed     chan struct{} // a slot is free
+	gathered  chan struct{} // as many jobs as a pause is for were handed over
 	abandoned atomic.Int64
 	look      atomic.Bool    // there is, or may be, something to claim
 	keeping   sync.WaitGroup // slots kept
@@ -134,7 +135,7 @@ type lane struct {
 	bytes   int64                 // of the bodies of all these
 	open    bool                  // slots may be kept
 	behind  bool                  // jobs wait, or may, that were recorded before those that come now
-	refused bool                  // a slot was, since the last claim began
+	waiting int                   // jobs that were refused a slot since the last claim began
 }
 
 func newLane(cfg *Config, route *hook.Route) *lane {
@@ -146,7 +147,7 @@ func newLane(cfg *Config, route *hook.Route) *lane {
 		slots = defaultSlots
 	}
 	return &lane{cfg: cfg, route: route, slots: slots, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
-		running: map[*attempt]struct{}{}}
+		gathered: make(chan struct{}, 1), running: map[*attempt]struct{}{}}
 }
 
 // attempts is how often an attempt may fail before the job is dead.
@@ -230,7 +231,7 @@ func (l *lane) run(ctx context.Context) {
 
 // forget drops signals: what they tell of is looked at now.
 func (l *lane) forget() {
-	for _, c := range []chan struct{}{l.woken, l.freed} {
+	for _, c := range []chan struct{}{l.woken, l.freed, l.gathered} {
 		select {
 		case <-c:
 		default:
@@ -241,17 +242,22 @@ func (l *lane) forget() {
 // A claim and the commit of its ends cost about the same for one job as for many. So
 // a Batch route whose claim found something, and took all there was, lets more come
 // in: five milliseconds for each job that it found, which is little where events come
-// one by one, and a tenth of a second at most under load.
+// one by one, and a tenth of a second at most under load. A quarter of the slots that
+// are handed over in that time is enough.
 const (
 	lingerPerJob = 5 * time.Millisecond
 	lingerMost   = 100 * time.Millisecond
 )
+
+// enough is how many jobs may gather while a Batch route pauses.
+func (l *lane) enough() int { return max(l.slots/4, 1) }
 
 func (l *lane) linger(ctx context.Context, jobs int) {
 	timer := time.NewTimer(min(time.Duration(jobs)*lingerPerJob, lingerMost))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+	case <-l.gathered:
 	case <-timer.C:
 	}
 }
@@ -344,19 +350,19 @@ func (l *lane) ask() (room int, bytes int64) {
 	if !l.behind {
 		bytes = max(bytes/2, 1)
 	}
-	l.asked, l.refused = room, false
+	l.asked, l.waiting = room, 0
 	l.bytes += bytes
 	return room, bytes
 }
 
-// got gives back what ask has kept. Only a claim that took all there was, while nobody
-// was refused a slot, shows that nothing waits.
+// got gives back what ask has kept. A claim that took all there was shows that nobody
+// waits but those who have been refused a slot since; see keep.
 func (l *lane) got(room int, bytes int64, all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked -= room
 	l.bytes -= bytes
-	l.behind = !all || l.refused
+	l.behind = !all
 }
 
 func (l *lane) start(ctx context.Context, job *hook.Job, attempts *sync.WaitGroup) {
