@@ -32,6 +32,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	hookkeeper.BoundHeap(hookkeeper.MemoryLimit())
 	store, err := open(ctx, os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func (cmd *benchCmd) serve(ctx context.Context, a *app) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
 	memory := hookkeeper.MemoryLimit()
-	boundHeap(memory)
+	hookkeeper.BoundHeap(memory)
 	keeper, err := hookkeeper.New(hookkeeper.Config{
 		Store: store, Sources: []hook.Source{source.Stripe("stripe", benchSecret)}, Handlers: cmd.routes(),
 		Logger: slog.New(slog.DiscardHandler), OpenMetrics: true, Node: cmd.Node, MaxBytesInFlight: memory / 8,

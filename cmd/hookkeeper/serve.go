@@ -179,7 +179,7 @@ func (n *node) run(ctx context.Context, started func(context.Context)) (err erro
 	defer untrace()
 	n.traces = traces
 	memory := hookkeeper.MemoryLimit()
-	boundHeap(memory)
+	hookkeeper.BoundHeap(memory)
 	keeper, err := n.keeper(store, memory)
 	if err != nil {
 		return err
