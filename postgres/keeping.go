@@ -39,25 +39,26 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (r hook.SweepR
 	if r.Pruned, err = s.dropPartitions(ctx, rules.Keep.Longest()); err != nil {
 		s.opt.Logger.Warn("old bodies not dropped, tried again at the next sweep", "error", err)
 	}
-	steps := []housework{{&r.Filled, s.core.FillJobs}, {&r.Mended, s.core.MendLines}, {&r.Aged, s.core.Age}}
+	steps := []sqlstore.Housework{{Total: &r.Filled, Step: s.core.FillJobs}, {Total: &r.Mended, Step: s.core.MendLines},
+		{Total: &r.Aged, Step: s.core.Age}}
 	due, err := s.pruneDue(ctx, rules)
 	if err != nil {
 		return r, fmt.Errorf("sweep: %w", err)
 	}
 	for _, prune := range due {
-		steps = append(steps, housework{&r.Pruned, prune})
+		steps = append(steps, sqlstore.Housework{Total: &r.Pruned, Step: prune})
 	}
-	for _, step := range append(steps, housework{new(int), s.core.SealAudit}) {
-		for more := true; more && ctx.Err() == nil; {
-			n := 0
-			err := s.working(ctx, func(ctx context.Context, tx *unit) (err error) {
-				n, more, err = step.run(ctx, tx)
-				return err
+	for _, step := range append(steps, sqlstore.Housework{Total: new(int), Step: s.core.SealAudit}) {
+		err := step.Do(ctx, func(ctx context.Context, f func(context.Context, sqlstore.Tx) error) error {
+			return s.working(ctx, func(ctx context.Context, tx *unit) error {
+				if _, err := tx.ExecContext(ctx, byIndex); err != nil {
+					return err
+				}
+				return f(ctx, tx)
 			})
-			if err != nil {
-				return r, fmt.Errorf("sweep: %w", err)
-			}
-			*step.total += n
+		})
+		if err != nil {
+			return r, err
 		}
 	}
 	if r.Mended > 0 {
@@ -74,11 +75,11 @@ func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (r hook.SweepR
 	return r, err
 }
 
-// housework is one kind of it: it adds to a total what it did.
-type housework struct {
-	total *int
-	run   func(context.Context, sqlstore.Tx) (n int, more bool, err error)
-}
+// byIndex makes the steps of a sweep read what they are for and no more. Each asks for
+// the next few rows after a number, and by the statistics of a table that is filling up
+// nearly nothing comes after it: the planner then reads all of it and sorts.
+const byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
 
 // refusedFor is how long a delivery that the database refused keeps the store
 // from being ready.

@@ -229,35 +229,24 @@ func (s *Store) SetRoutes(ctx context.Context, routes []hook.Route) error {
 	return err
 }
 
-// housework is one kind of it: it adds to a total what it did.
-type housework struct {
-	total *int
-	run   func(context.Context, sqlstore.Tx) (n int, more bool, err error)
-}
-
 // Sweep implements hook.Keeping, in small transactions between which reception
 // goes on.
 func (s *Store) Sweep(ctx context.Context, rules hook.SweepRules) (hook.SweepReport, error) {
 	var r hook.SweepReport
-	steps := []housework{{&r.Filled, s.core.FillJobs}, {&r.Aged, s.core.Age}}
+	steps := []sqlstore.Housework{{Total: &r.Filled, Step: s.core.FillJobs}, {Total: &r.Aged, Step: s.core.Age}}
 	due, err := s.pruneDue(ctx, rules)
 	if err != nil {
 		return r, fmt.Errorf("sweep: %w", err)
 	}
 	for _, prune := range due {
-		steps = append(steps, housework{&r.Pruned, prune})
+		steps = append(steps, sqlstore.Housework{Total: &r.Pruned, Step: prune})
 	}
-	for _, step := range append(steps, housework{new(int), s.core.SealAudit}) {
-		for more := true; more && ctx.Err() == nil; {
-			var n int
-			err := s.submit(ctx, false, func(ctx context.Context, tx *unit) (err error) {
-				n, more, err = step.run(ctx, tx)
-				return err
-			})
-			if err != nil {
-				return r, fmt.Errorf("sweep: %w", err)
-			}
-			*step.total += n
+	for _, step := range append(steps, sqlstore.Housework{Total: new(int), Step: s.core.SealAudit}) {
+		err := step.Do(ctx, func(ctx context.Context, f func(context.Context, sqlstore.Tx) error) error {
+			return s.submit(ctx, false, func(ctx context.Context, tx *unit) error { return f(ctx, tx) })
+		})
+		if err != nil {
+			return r, err
 		}
 	}
 	if !rules.Ledger || ctx.Err() != nil {

@@ -9,6 +9,8 @@ func HotStatements() map[string]string {
 		"jobs_line":            promoteSQL,
 		"jobs_aside":           asideSQL,
 		"jobs_hold":            holdSQL,
+		"jobs_job":             fillSQL,
+		"PRIMARY KEY x3":       fillSQL,
 		"jobs_due":             claimSQL,
 		"jobs_leased":          lapsedSQL,
 		"jobs_due x2":          dueSQL,

@@ -39,41 +39,73 @@ func (c *Core) FillJobs(ctx context.Context, tx Tx) (n int, more bool, err error
 	if err := lock(ctx, tx, "fill/"+r.Name); err != nil {
 		return 0, false, err
 	}
-	page, seqs, err := c.infos(ctx, tx, ` WHERE k.seq > $1 ORDER BY k.seq LIMIT $2`, r.filled, sweepStep)
+	page, err := c.fillPage(ctx, tx, &r)
 	if err != nil {
 		return 0, false, err
 	}
 	next, over := int64(math.MaxInt64), len(page) < sweepStep
-	for i, e := range page {
-		if e.ReceivedAt.UnixMicro() > r.since+2*fillWindow.Microseconds() {
+	for _, e := range page {
+		if e.received > r.since+2*fillWindow.Microseconds() {
 			over = true
 			break
 		}
-		added, err := c.fillJob(ctx, tx, &r.Route, e, seqs[i])
+		if e.has || e.quarantine != "" || !r.Wants(e.source, e.kind, e.trust) {
+			continue
+		}
+		added, err := c.fillJob(ctx, tx, &r.Route, e.seq)
 		if err != nil {
 			return 0, false, fmt.Errorf("queue what route %s lacks: %w", r.Name, err)
 		}
 		n += added
 	}
 	if !over {
-		next = seqs[len(seqs)-1]
+		next = page[len(page)-1].seq
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE routes SET filled_seq = $1 WHERE name = $2 AND filled_seq = $3`, next, r.Name, r.filled)
 	return n, true, err
 }
 
-func (c *Core) fillJob(ctx context.Context, tx Tx, r *hook.Route, e *hook.EventInfo, seq int64) (added int, err error) {
-	if e.Quarantine != nil || !r.Wants(e.Source, e.Type, e.Trust) {
-		return 0, nil
+// looked is an event that may lack a job of a new route.
+type looked struct {
+	seq, received            int64
+	source, kind, quarantine string
+	trust                    hook.Trust
+	has                      bool // a job, or had one
+}
+
+// fillSQL looks at the next events, one after the other, and at their jobs by the
+// index: nearly all of them have one.
+const fillSQL = `SELECT k.seq, k.received_at, k.source, e.type, k.quarantine, k.trust,
+		(SELECT j.id FROM jobs j WHERE j.seq = k.seq AND j.handler = $1 LIMIT 1) IS NOT NULL
+		OR (SELECT a.seq FROM attempts a WHERE a.seq = k.seq AND a.handler = $1 LIMIT 1) IS NOT NULL
+		OR (SELECT d.seq FROM ended_jobs d WHERE d.seq = k.seq AND d.handler = $1 LIMIT 1) IS NOT NULL
+	FROM (SELECT seq, received_at, source, quarantine, trust FROM event_keys WHERE seq > $2 ORDER BY seq LIMIT $3) k
+	JOIN events e ON e.seq = k.seq ORDER BY k.seq`
+
+func (c *Core) fillPage(ctx context.Context, tx Tx, r *keptRoute) ([]looked, error) {
+	rows, err := tx.QueryContext(ctx, fillSQL, r.Name, r.filled, sweepStep)
+	if err != nil {
+		return nil, fmt.Errorf("look for events without a job of route %s: %w", r.Name, err)
 	}
-	was, err := c.newestJob(ctx, tx, seq, r.Name)
-	if err != nil || was.generation > 0 {
-		return 0, err
+	defer rows.Close()
+	var page []looked
+	for rows.Next() {
+		var e looked
+		if err := rows.Scan(&e.seq, &e.received, &e.source, &e.kind, &e.quarantine, (*string)(&e.trust), &e.has); err != nil {
+			return nil, fmt.Errorf("look for events without a job of route %s: %w", r.Name, err)
+		}
+		page = append(page, e)
 	}
+	return page, rows.Err()
+}
+
+// fillJob queues a job of the route, unless somebody has done so since the look.
+func (c *Core) fillJob(ctx context.Context, tx Tx, r *hook.Route, seq int64) (added int, err error) {
 	if err := c.lockEvent(ctx, tx, seq); err != nil {
 		return 0, err
 	}
-	if was, err = c.newestJob(ctx, tx, seq, r.Name); err != nil || was.generation > 0 {
+	was, err := c.newestJob(ctx, tx, seq, r.Name)
+	if err != nil || was.generation > 0 {
 		return 0, err
 	}
 	_, err = c.addJob(ctx, tx, newJob{seq: seq, handler: r.Name, nextAt: c.now(tx),
