@@ -61,8 +61,8 @@ const (
 	DefaultMaxConns      = 16
 )
 
-// The writers of deliveries of one node: while one batch is being committed the
-// other is built.
+// The writers of deliveries of one node: while one batch is being committed the next
+// one gathers; see sqlstore.Crowd.
 const writers = 2
 
 var _ hook.Store = (*Store)(nil)
@@ -79,6 +79,7 @@ type Store struct {
 	read  *sql.DB
 
 	records  chan *sqlstore.Incoming
+	crowd    sqlstore.Crowd // gathers them
 	finishes chan *finishing
 	stop     chan struct{}
 	stopped  sync.WaitGroup

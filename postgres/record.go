@@ -95,7 +95,8 @@ func (s *Store) Reject(d hook.Delivery, reason hook.Reason, detail string) {
 }
 
 // writeLoop is one of the writers: while one of them commits, the next batch
-// gathers and the other writes it. Only the first writes notes on refusals.
+// gathers and the other writes it, beside it if it is a crowd. Only the first writes
+// notes on refusals.
 func (s *Store) writeLoop(first bool) {
 	notes := time.NewTicker(noteEvery)
 	defer notes.Stop()
@@ -129,7 +130,8 @@ func (s *Store) writeLoop(first bool) {
 }
 
 func (s *Store) recordBatch(first *sqlstore.Incoming, notes bool) {
-	live := sqlstore.Gather(s.records, first, maxBatch)
+	live := s.crowd.Gather(s.records, first, maxBatch)
+	defer s.crowd.Done()
 	var due []*hook.Rejection
 	if notes {
 		due = s.rejections.Due(s.clock())

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -44,25 +45,31 @@ func (p *Incoming) Answer(err error) { p.done <- err }
 // Gather takes what waits already behind first, up to so many deliveries and
 // MaxBatchBytes, and leaves out those for whom nobody waits any more.
 func Gather(waiting <-chan *Incoming, first *Incoming, most int) []*Incoming {
-	batch := []*Incoming{first}
-	size := first.entry.Bytes()
-gather:
+	batch, _ := collect(waiting, []*Incoming{first}, most)
+	return live(batch)
+}
+
+// collect adds what waits to a batch, and says whether there is no room for more.
+func collect(waiting <-chan *Incoming, batch []*Incoming, most int) (_ []*Incoming, full bool) {
+	size := 0
+	for _, p := range batch {
+		size += p.entry.Bytes()
+	}
 	for len(batch) < most && size < MaxBatchBytes {
 		select {
 		case p := <-waiting:
 			batch = append(batch, p)
 			size += p.entry.Bytes()
 		default:
-			break gather
+			return batch, false
 		}
 	}
-	live := batch[:0]
-	for _, p := range batch {
-		if !p.gone.Load() {
-			live = append(live, p)
-		}
-	}
-	return live
+	return batch, true
+}
+
+// live leaves out those for whom nobody waits any more.
+func live(batch []*Incoming) []*Incoming {
+	return slices.DeleteFunc(batch, func(p *Incoming) bool { return p.gone.Load() })
 }
 
 // Entries are those of a batch.
