@@ -261,18 +261,14 @@ func (k *Keeper) operations() []hook.Operation {
 
 // Run writes the routes and works the queue until ctx ends, then returns when
 // all it started has ended; a node without the role work only keeps in touch with
-// the others. Call it once.
+// the others. A stop while it starts is no error. Call it once.
 func (k *Keeper) Run(ctx context.Context) error {
-	err := persist(ctx, func() error { return k.neighbours.beat(ctx, k.me()) })
-	if err != nil {
-		return fmt.Errorf("say that this node is there: %w", err)
-	}
 	works := k.cfg.has(RoleWork)
-	if works {
-		err := persist(ctx, func() error { return k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers) })
-		if err != nil {
-			return fmt.Errorf("write routes: %w", err)
-		}
+	switch err := k.enter(ctx, works); {
+	case err != nil && ctx.Err() != nil:
+		return nil // stopped before it had begun
+	case err != nil:
+		return err
 	}
 	var all sync.WaitGroup
 	all.Go(func() { k.beats(ctx) })
@@ -290,6 +286,21 @@ func (k *Keeper) Run(ctx context.Context) error {
 	all.Go(func() { k.indexes(ctx) })
 	all.Go(func() { k.erasures(ctx) })
 	all.Wait()
+	return nil
+}
+
+// enter makes the node known, and what it works.
+func (k *Keeper) enter(ctx context.Context, works bool) error {
+	err := persist(ctx, func() error { return k.neighbours.beat(ctx, k.me()) })
+	if err != nil {
+		return fmt.Errorf("say that this node is there: %w", err)
+	}
+	if !works {
+		return nil
+	}
+	if err := persist(ctx, func() error { return k.cfg.Store.SetRoutes(ctx, k.cfg.Handlers) }); err != nil {
+		return fmt.Errorf("write routes: %w", err)
+	}
 	return nil
 }
 

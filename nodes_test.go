@@ -88,6 +88,29 @@ func TestANodeBearsACutAtItsStart(t *testing.T) {
 	}
 }
 
+// stoppedEarly is a store of a node that is stopped while it writes its routes.
+type stoppedEarly struct {
+	hook.Store
+	stop context.CancelFunc
+}
+
+func (s stoppedEarly) SetRoutes(ctx context.Context, _ []hook.Route) error {
+	s.stop()
+	return ctx.Err()
+}
+
+// A node that is stopped while it starts has not failed.
+func TestAStopAtTheStartIsNoError(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	k, err := hookkeeper.New(hookkeeper.Config{Store: stoppedEarly{openStore(t), stop}, Sources: []hook.Source{source.Stripe("stripe", testSecret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 // A node without the role receive turns deliveries away, so that the sender
 // tries another one.
 func TestAWorkingNodeTakesNoDeliveries(t *testing.T) {
