@@ -42,6 +42,11 @@ func descriptors(t *testing.T, s *server) int {
 func TestFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	s := start(t, options{})
+	// One connection and no second one: a client that sends again before its last
+	// connection is back among the idle ones opens another, which nobody accepts.
+	s.client = newClient()
+	s.client.Transport.(*http.Transport).MaxConnsPerHost = 1
+	defer s.client.CloseIdleConnections()
 	s.reaches(t, s.recorded(t, stripe(stripeEvent("evt_before", "pi_before", ""))).Event, "done")
 	const most = 64
 	limitDescriptors(t, s.cmd.Process.Pid, most)
