@@ -39,14 +39,19 @@ func descriptors(t *testing.T, s *server) int {
 	return len(fds)
 }
 
+// oneConnection is a client that never opens a second one, which nobody might accept:
+// others do if they send again before the last one is back among the idle ones.
+func oneConnection(t *testing.T) *http.Client {
+	client := newClient()
+	client.Transport.(*http.Transport).MaxConnsPerHost = 1
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
 func TestFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	s := start(t, options{})
-	// One connection and no second one: a client that sends again before its last
-	// connection is back among the idle ones opens another, which nobody accepts.
-	s.client = newClient()
-	s.client.Transport.(*http.Transport).MaxConnsPerHost = 1
-	defer s.client.CloseIdleConnections()
+	s.client = oneConnection(t)
 	s.reaches(t, s.recorded(t, stripe(stripeEvent("evt_before", "pi_before", ""))).Event, "done")
 	const most = 64
 	limitDescriptors(t, s.cmd.Process.Pid, most)
