@@ -24,25 +24,25 @@ type Crowd struct {
 // Gather returns a batch that is to be written now: first, and up to most deliveries
 // that came behind it. Whoever has written it calls Done.
 func (c *Crowd) Gather(waiting <-chan *Incoming, first *Incoming, most int) []*Incoming {
-	batch, full := collect(waiting, []*Incoming{first}, most)
-	ended, begun := c.begin(full || len(batch) >= crowdSize)
-	if begun {
-		return live(batch)
-	}
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	for hurry := false; !begun; {
+	batch, full := []*Incoming{first}, false
+	var late <-chan time.Time
+	for hurry := false; ; {
+		batch, full = collect(waiting, batch, most)
+		ended, begun := c.begin(hurry || full || len(batch) >= crowdSize)
+		if begun {
+			return live(batch)
+		}
+		if late == nil {
+			late = time.After(patience)
+		}
 		select {
 		case p := <-waiting:
 			batch = append(batch, p)
 		case <-ended:
-		case <-late.C:
+		case <-late:
 			hurry = true
 		}
-		batch, full = collect(waiting, batch, most)
-		ended, begun = c.begin(hurry || full || len(batch) >= crowdSize)
 	}
-	return live(batch)
 }
 
 // begin begins a batch if nobody writes, or if it must be. Else it returns what to

@@ -125,6 +125,17 @@ func (p *pooled) take(key string) {
 	}
 }
 
+// lent checks how many jobs have been handed over in all.
+func (p *pooled) lent(want int, when string) {
+	p.Helper()
+	synctest.Wait()
+	p.shelf.look(func() {
+		if p.shelf.lent != want {
+			p.Errorf("%s: %d handed over in all, want %d", when, p.shelf.lent, want)
+		}
+	})
+}
+
 func (p *pooled) end() {
 	p.stop()
 	<-p.ended
@@ -300,29 +311,20 @@ func TestARefusedJobIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		words, hold := make(chan bool), make(chan bool)
 		p := startPoolOn(t, &shelf{hold: hold}, worker.Config{Slots: 2}, hook.Route{Handler: gate(words)})
-		lent := func(want int, when string) {
-			t.Helper()
-			synctest.Wait()
-			p.shelf.look(func() {
-				if p.shelf.lent != want {
-					t.Errorf("%s: %d handed over in all, want %d", when, p.shelf.lent, want)
-				}
-			})
-		}
 		p.take("a")
 		p.take("b")
-		lent(1, "a claim under way has one of two slots")
+		p.lent(1, "a claim under way has one of two slots")
 		hold <- true // it had looked before b came
-		lent(1, "b waits")
+		p.lent(1, "b waits")
 		p.take("c") // one slot is free, and the claim that takes b is under way
-		lent(1, "behind b")
+		p.lent(1, "behind b")
 		hold <- true
-		lent(1, "b runs")
+		p.lent(1, "b runs")
 		words <- true
 		words <- true
 		synctest.Wait()
 		p.take("d") // a slot is free while the claim that takes c is under way
-		lent(1, "behind c")
+		p.lent(1, "behind c")
 		for busy := true; busy; synctest.Wait() {
 			select {
 			case hold <- true:
@@ -332,7 +334,7 @@ func TestARefusedJobIsWaitedFor(t *testing.T) {
 			}
 		}
 		p.take("e")
-		lent(2, "nobody waits")
+		p.lent(2, "nobody waits")
 		close(hold)
 		words <- true
 		p.end()
@@ -403,27 +405,18 @@ func TestALaneCatchesUpWhileDeliveriesCome(t *testing.T) {
 			s.due = append(s.due, &hook.Job{ID: 1 << 40, Handler: "h", Event: &hook.Event{Key: "old"}})
 		}
 		p := startPoolOn(t, s, worker.Config{Slots: 16}, hook.Route{Handler: atOnce})
-		lent := func(want int, when string) {
-			t.Helper()
-			synctest.Wait()
-			s.look(func() {
-				if s.lent != want {
-					t.Errorf("%s: %d handed over in all, want %d", when, s.lent, want)
-				}
-			})
-		}
 		s.hold <- true // as many as it asked for: there may be more
 		synctest.Wait()
 		for i := range 3 { // while the next claim is under way
 			p.take(fmt.Sprint("refused ", i))
 		}
-		lent(0, "behind")
+		p.lent(0, "behind")
 		s.hold <- true // it had found nobody
 		synctest.Wait()
 		for i := range 4 { // the claim that takes the three is under way
 			p.take(fmt.Sprint("handed ", i))
 		}
-		lent(4, "caught up")
+		p.lent(4, "caught up")
 		s.look(func() {
 			if len(s.done) != 8 {
 				t.Errorf("done: %v, want the old ones alone", s.done)
