@@ -1,6 +1,7 @@
 // A whole house to test in: the built hookkeeper, its Toss sandbox beside it, and
 // Chromium. The page is on 127.0.0.1 and Toss on localhost, so they are different
 // sites, as in the world.
+import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { pause } from './visit.mjs';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -97,6 +99,11 @@ export async function build({ origins = [], hold = '10m' } = {}) {
     faults: (all) => house.control('PUT', 'faults', all),
     async ops(name) {
       return (await house.control('GET', 'faults')).ops.filter((op) => op.op === name);
+    },
+    /** Waits until the widgets have been asked for that n times: the page does not wait for it. */
+    async asked(name, n) {
+      for (let tries = 0; tries < 200 && (await house.ops(name)).length < n; tries++) await pause(100);
+      assert.equal((await house.ops(name)).length, n, 'widgets asked to ' + name);
     },
     async calls(name) {
       return (await house.control('GET', 'faults')).calls.filter((call) => JSON.stringify(call).includes(name));

@@ -30,10 +30,7 @@ async function visitWith(faults, options) {
 
 const scripts = () => house.ops('script');
 /** Waits until the page has put that many widgets away. */
-async function destroyed(n) {
-  for (let tries = 0; tries < 200 && (await house.ops('destroy')).length < n; tries++) await pause(100);
-  assert.equal((await house.ops('destroy')).length, n, 'widgets put away');
-}
+const destroyed = (n) => house.asked('destroy', n);
 
 const distinct = (list) => new Set(list).size === list.length;
 
