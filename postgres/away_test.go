@@ -18,26 +18,37 @@ import (
 	"github.com/hookkeeper/hookkeeper/postgres"
 )
 
+// through puts a proxy before a database, and gives the address that leads through it.
+// wrap, if it is not nil, has each connection to the server.
+func through(t *testing.T, address string, wrap func(net.Conn) net.Conn) (*wire.Proxy, string) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := u.Host
+	proxy, err := wire.Listen(func(ctx context.Context) (net.Conn, error) {
+		server, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
+		if err == nil && wrap != nil {
+			server = wrap(server)
+		}
+		return server, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { proxy.Close() })
+	u.Host = proxy.Addr()
+	return proxy, u.String()
+}
+
 // A connection that is cut when COMMIT was sent leaves the outcome open: an error,
 // and the next delivery tells what had become of the first.
 func TestAnUnknownCommitIsAnError(t *testing.T) {
 	for name, cut := range map[string]wire.Cut{"it had committed": wire.After, "it had not": wire.Before} {
 		t.Run(name, func(t *testing.T) {
-			direct := pgtest.Database(t)
-			u, err := url.Parse(direct)
-			if err != nil {
-				t.Fatal(err)
-			}
-			host := u.Host
-			proxy, err := wire.Listen(func(ctx context.Context) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "tcp", host)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer proxy.Close()
-			u.Host = proxy.Addr()
-			s := open(t, u.String(), postgres.Options{MaxConns: 6})
+			proxy, address := through(t, pgtest.Database(t), nil)
+			s := open(t, address, postgres.Options{MaxConns: 6})
 			mustRecord(t, s, "before", "", "h")
 			proxy.Arm(cut)
 			if r, err := record(t.Context(), s, "a", "", "h"); err == nil {

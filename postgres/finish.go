@@ -8,7 +8,6 @@ import (
 	"github.com/hookkeeper/hookkeeper/hook"
 	"github.com/hookkeeper/hookkeeper/internal/fault"
 	"github.com/hookkeeper/hookkeeper/internal/sqlstore"
-	"github.com/jackc/pgx/v5"
 )
 
 // Bounds of shared ends: while one batch is being committed the other is built.
@@ -119,8 +118,8 @@ func (s *Store) finishTogether(ctx context.Context, batch []*finishing) (errs []
 		jobs[i] = f.job
 	}
 	errs = make([]error, len(batch))
-	err = s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
-		ends, err := s.core.BeginDone(ctx, tx, jobs)
+	err = s.transact(ctx, s.work, s.effects(jobs), func(ctx context.Context, tx *unit) error {
+		ends, err := s.core.Fenced(jobs, tx.answer)
 		if err != nil {
 			return err
 		}
@@ -133,11 +132,7 @@ func (s *Store) finishTogether(ctx context.Context, batch []*finishing) (errs []
 				effects = append(effects, f.effect)
 			}
 		}
-		queued := &pgx.Batch{}
-		if err := s.runEffects(ctx, tx.conn, queued, effects...); err != nil {
-			return err
-		}
-		if err := flush(ctx, tx.conn, queued); err != nil {
+		if err := s.runEffects(ctx, tx.conn, &tx.last, effects...); err != nil {
 			return err
 		}
 		return s.core.Done(ctx, tx, ends)
@@ -145,9 +140,14 @@ func (s *Store) finishTogether(ctx context.Context, batch []*finishing) (errs []
 	return errs, err
 }
 
-// effects is a transaction that effects run in.
-func (s *Store) effects() transaction {
-	return transaction{lockWait: s.opt.EffectBudget, limit: s.opt.EffectBudget}
+// effects is a transaction that effects of these jobs run in; it begins with their
+// fence.
+func (s *Store) effects(jobs []*hook.Job) transaction {
+	t := transaction{lockWait: s.opt.EffectBudget, limit: s.opt.EffectBudget}
+	if len(jobs) > 0 {
+		t.first = sqlstore.Fence(jobs)
+	}
+	return t
 }
 
 // finishAlone ends one job in a transaction of its own, and tries once more what
@@ -163,10 +163,9 @@ func (s *Store) finishAlone(f *finishing) error {
 func (s *Store) finishOnce(f *finishing) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), 2*s.opt.EffectBudget)
 	defer cancel()
-	t := s.effects()
-	t.first = sqlstore.FenceOne(f.job)
-	return s.transact(ctx, s.work, t, func(ctx context.Context, tx *unit) error {
-		ends, err := s.core.Fenced(f.job, tx.answer)
+	jobs := []*hook.Job{f.job}
+	return s.transact(ctx, s.work, s.effects(jobs), func(ctx context.Context, tx *unit) error {
+		ends, err := s.core.Fenced(jobs, tx.answer)
 		if err != nil {
 			return err
 		}
@@ -205,7 +204,7 @@ func (s *Store) applyOnce(ctx context.Context, effect hook.Effect) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*s.opt.EffectBudget)
 	defer cancel()
-	return s.transact(ctx, s.work, s.effects(), func(ctx context.Context, tx *unit) error {
+	return s.transact(ctx, s.work, s.effects(nil), func(ctx context.Context, tx *unit) error {
 		return s.runEffects(ctx, tx.conn, nil, effect)
 	})
 }

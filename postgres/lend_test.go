@@ -44,15 +44,16 @@ func TestARolledBackLoanIsForgotten(t *testing.T) {
 }
 
 // A node of the version before, which was running when a newer one migrated, records
-// by the function that it knows; nothing is lent to it.
+// by the function that it knows, and counts for itself.
 func TestANodeOfTheVersionBeforeGoesOn(t *testing.T) {
 	url := pgtest.Database(t)
 	s := open(t, url, postgres.Options{MaxConns: 6})
 	conn := dial(t, url)
 	execute(t, conn, `SET search_path TO hookkeeper, public`)
-	for i, jobs := range []string{`ARRAY[1::bigint], ARRAY['h'], ARRAY['']`, `'{}', '{}', '{}'`} {
+	for i, jobs := range []string{`ARRAY[1::bigint], ARRAY['h'], ARRAY[''], ARRAY[0::bigint], ARRAY['']`, `'{}', '{}', '{}', '{}', '{}'`,
+		`ARRAY[1::bigint], ARRAY['h'], ARRAY[''], ARRAY[8000000000000000001], ARRAY['old']`} {
 		var fresh bool
-		err := conn.QueryRow(t.Context(), `SELECT fresh FROM record_events(2000000000000000 + $1::bigint * 1000, 1, ARRAY[1::bigint],
+		err := conn.QueryRow(t.Context(), `SELECT fresh FROM record_and_lend(2000000000000000 + $1::bigint * 1000, 1, ARRAY[1::bigint],
 			ARRAY['shop'], ARRAY[''], ARRAY['k' || $1::text], ARRAY['\x01'::bytea], ARRAY['signature'], ARRAY[''], ARRAY[1::bigint],
 			ARRAY[1::bigint], ARRAY['t'], ARRAY[''], ARRAY[NULL::bigint], ARRAY[2::bigint], ARRAY[''::bytea], ARRAY['{}'::bytea], `+jobs+`)`, i).Scan(&fresh)
 		if err != nil || !fresh {
@@ -62,5 +63,13 @@ func TestANodeOfTheVersionBeforeGoesOn(t *testing.T) {
 	lent := claim(t, s, 10, time.Minute)
 	if len(lent) != 1 || lent[0].Event.Key != "k0" {
 		t.Fatalf("claimed %d jobs, want that of k0", len(lent))
+	}
+	var until int64
+	if err := conn.QueryRow(t.Context(), `SELECT lease_until FROM jobs WHERE lease_by = 'old' AND state = 'running'`).Scan(&until); err != nil || until != 8000000000000000001 {
+		t.Errorf("the job that was lent has a lease until %d, %v", until, err)
+	}
+	var counted int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM counters`).Scan(&counted); err != nil || counted != 0 {
+		t.Errorf("%d lines were counted for it, %v; want none", counted, err)
 	}
 }

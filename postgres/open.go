@@ -188,8 +188,10 @@ func place(c *pgx.ConnConfig) string {
 	return fmt.Sprintf("postgres database %s on %s:%d", c.Database, c.Host, c.Port)
 }
 
+// pool opens connections that are not asked whether they live before they are used,
+// which would be a round trip: transact finds it out by the begin, and takes another.
 func pool(config *pgx.ConnConfig, most int) *sql.DB {
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
 	db.SetMaxOpenConns(most)
 	db.SetMaxIdleConns(most)
 	db.SetConnMaxIdleTime(5 * time.Minute)

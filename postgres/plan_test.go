@@ -46,15 +46,15 @@ func hotPaths(t *testing.T, conn *pgx.Conn, when string, round int) {
 	// The server adds what it has not yet handed on of the rounds before.
 	before, fetchedBefore := scans(t, tx), fetches(t, tx)
 	n := fmt.Sprint(round)
-	run(`SELECT record_and_lend(2000000000000000 + $1::bigint * 1000000, 1, ARRAY[1::bigint], s, s, k, b, s, e, o, o, s, l, o, o, b, b, i, s, l, w, s)
+	run(`SELECT record_batch(86400000000 + $1::bigint, ARRAY[1::bigint], s, s, k, b, s, e, o, o, o, s, l, o, o, b, b, i, s, l, w, s)
 		FROM (SELECT array_agg('x'::text) s, array_agg(''::text) e, array_agg($2 || i::text) k, array_agg('y'::bytea) b,
 			array_agg(1::bigint) o, array_agg(i::bigint) i, array_agg('line' || i % 3) l,
-			array_agg(CASE i WHEN 2 THEN 3::bigint ELSE 0 END) w FROM generate_series(1, 10) i) a`, round, n)
-	run(`CREATE TEMPORARY TABLE picked ON COMMIT DROP AS SELECT * FROM find_jobs(2, 'x', 100, true)`)
+			array_agg(CASE i WHEN 2 THEN 600000000::bigint ELSE 0 END) w FROM generate_series(1, 10) i) a`, round, n)
+	run(`CREATE TEMPORARY TABLE picked ON COMMIT DROP AS SELECT * FROM find_jobs(86500000000, 'x', 100, true)`)
 	run(`CREATE TEMPORARY TABLE lent ON COMMIT DROP AS SELECT id, seq, handler, generation, attempt
-		FROM lend_jobs(2, 3, 'n', (SELECT array_agg(id) FROM picked))
+		FROM lend_jobs(86500000000, 86600000000, 'n', (SELECT array_agg(id) FROM picked))
 		UNION ALL SELECT id, seq, handler, generation, attempt FROM jobs WHERE handler = 'x' AND state = 'running'`) // lent as it was recorded
-	run(`SELECT end_job(3, 1, 1, l.id, l.seq, l.handler, l.generation, l.attempt, j.line, 1) FROM lent l JOIN jobs j ON j.id = l.id
+	run(`SELECT end_job(86500000000, 1, 1, l.id, l.seq, l.handler, l.generation, l.attempt, j.line, 1) FROM lent l JOIN jobs j ON j.id = l.id
 		ORDER BY l.seq LIMIT 1`)
 	run(`DELETE FROM lent WHERE id = (SELECT l.id FROM lent l ORDER BY l.seq LIMIT 1)`)
 	run(`SELECT * FROM lock_jobs((SELECT array_agg(id) FROM lent), (SELECT array_agg(attempt::bigint) FROM lent))`)
@@ -87,7 +87,7 @@ func TestEndsReadTheirOwnRowsOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tx.Exec(ctx, `SELECT record_and_lend(2000000000000000, 1, ARRAY[1::bigint], s, s, k, b, s, e, o, o, s, k, o, o, b, b, i, s, k, o, s)
+		if _, err := tx.Exec(ctx, `SELECT record_batch(86400000000, ARRAY[1::bigint], s, s, k, b, s, e, o, o, o, s, k, o, o, b, b, i, s, k, o, s)
 			FROM (SELECT array_agg('x'::text) s, array_agg(''::text) e, array_agg('k' || i) k, array_agg('y'::bytea) b,
 				array_agg(1::bigint) o, array_agg(i::bigint) i FROM generate_series(1, 400) i) a`); err != nil {
 			t.Fatal(err)

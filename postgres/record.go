@@ -187,7 +187,7 @@ func (s *Store) commitBatch(ctx context.Context, batch []*sqlstore.Incoming, not
 }
 
 func (s *Store) recordAll(ctx context.Context, entries []*sqlstore.Entry, notes []*hook.Rejection, wait time.Duration) error {
-	t := transaction{lockWait: wait, limit: s.opt.RecordTimeout}
+	t := transaction{lockWait: wait, limit: s.opt.RecordTimeout, late: sqlstore.Opens(entries)}
 	return s.transact(ctx, s.write, t, func(ctx context.Context, tx *unit) error {
 		if err := s.core.Record(ctx, tx, entries); err != nil {
 			return err

@@ -18,62 +18,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// transaction says how a transaction begins.
-type transaction struct {
-	snapshot bool          // reads only, all of it from one snapshot
-	readOnly bool          // reads only
-	lockWait time.Duration // zero: 1 s
-	limit    time.Duration // of one statement; zero: 5 s
-	script   bool          // statements without arguments may be several
-	bare     bool          // the schema may be missing, or older than this build
-	first    string        // a query that goes out with the begin; see unit.answer
-}
-
-// Bounds that hold for every transaction, so that none of a stuck node keeps
-// others waiting for longer.
-const (
-	lockWait       = time.Second
-	statementLimit = 5 * time.Second
-	idleLimit      = 10 * time.Second // the server ends a transaction whose node has fallen silent
-)
-
-// begin is the text that begins a transaction: one round trip, everything local
-// to it, and the database's clock in the answer. synchronous_commit is on whatever
-// a role or a pooler says; compiling plans costs more than these statements. The
-// function begin_work does the same as the text, and costs a quarter.
-func (t transaction) begin() string {
-	var b strings.Builder
-	switch {
-	case t.snapshot:
-		b.WriteString("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	case t.readOnly:
-		b.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-	default:
-		b.WriteString("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") // whatever the role's default is
-	}
-	wait, limit := t.lockWait, t.limit
-	if wait == 0 {
-		wait = lockWait
-	}
-	if limit == 0 {
-		limit = statementLimit
-	}
-	settings := "; SELECT hookkeeper.begin_work('%d', '%d', '%d')"
-	if t.bare {
-		settings = `; SELECT set_config('search_path', 'hookkeeper, public', true), set_config('jit', 'off', true),
-			set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
-				ELSE current_setting('synchronous_commit') END, true),
-			set_config('lock_timeout', '%d', true), set_config('statement_timeout', '%d', true),
-			set_config('idle_in_transaction_session_timeout', '%d', true),
-			(extract(epoch FROM clock_timestamp()) * 1000000)::bigint || ' ' || pg_backend_pid() %% 64`
-	}
-	fmt.Fprintf(&b, settings, wait.Milliseconds(), limit.Milliseconds(), max(idleLimit, limit).Milliseconds())
-	if t.first != "" {
-		b.WriteString("; " + t.first)
-	}
-	return b.String()
-}
-
 // errUnknown is inside the error of a transaction whose COMMIT was sent and never
 // answered: it may stand.
 var errUnknown = errors.New("the outcome of the commit is unknown")
@@ -83,8 +27,19 @@ var errUnknown = errors.New("the outcome of the commit is unknown")
 var errRolledBack = errors.New("the transaction was rolled back: a statement in it had failed")
 
 // transact runs f in one transaction. After an error nothing of it exists, except
-// that errUnknown leaves it open. ctx bounds all of it.
+// that errUnknown leaves it open. ctx bounds all of it. Connections that have died in
+// the pool, as after a restart of the server, are thrown away until one answers to the
+// begin; if that comes late f runs once for each, and never again once it has begun.
 func (s *Store) transact(ctx context.Context, db *sql.DB, t transaction, f func(ctx context.Context, tx *unit) error) error {
+	for tries := 0; ; tries++ {
+		err := s.transactOnce(ctx, db, t, f)
+		if _, dead := errors.AsType[unbegun](err); !dead || !stale(err) || tries > db.Stats().MaxOpenConnections || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) transactOnce(ctx context.Context, db *sql.DB, t transaction, f func(ctx context.Context, tx *unit) error) error {
 	tx, err := s.begin(ctx, db, t)
 	if err != nil {
 		return err
@@ -96,33 +51,14 @@ func (s *Store) transact(ctx context.Context, db *sql.DB, t transaction, f func(
 	return tx.commit(ctx)
 }
 
-// begin takes a connection and begins on it. Connections that have died in the
-// pool, as after a restart of the server, are thrown away until one answers.
-func (s *Store) begin(ctx context.Context, db *sql.DB, t transaction) (*unit, error) {
-	for tries := 0; ; tries++ {
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("begin: %w", err)
-		}
-		u := &unit{store: s, conn: conn, script: t.script}
-		err = u.begin(ctx, t.begin())
-		if err == nil {
-			return u, nil
-		}
-		_ = conn.Close() // begin has marked it if it is not worth keeping
-		if !stale(err) || tries > db.Stats().MaxOpenConnections || ctx.Err() != nil {
-			return nil, fmt.Errorf("begin: %w", err)
-		}
-	}
-}
-
 // unit is one transaction. Its own methods run our statements, whose types follow
 // from their arguments; effects go through a guard.
 type unit struct {
 	store  *Store
 	conn   *sql.Conn
 	script bool
-	last   pgx.Batch // goes out with the COMMIT, or before the next statement
+	late   *transaction // what First begins; nil once it has begun
+	last   pgx.Batch    // goes out with the COMMIT, or before the next statement
 	now    int64
 	slot   int64
 	answer [][][]byte // to transaction.first: rows of columns, as text
@@ -149,33 +85,16 @@ func (u *unit) raw(ctx context.Context, text string) (results []*pgconn.Result, 
 	return results, err
 }
 
-func (u *unit) begin(ctx context.Context, text string) error {
-	results, err := u.raw(ctx, text)
-	if err != nil {
-		return err
-	}
-	row := results[1].Rows[0]
-	if len(results) > 2 {
-		u.answer = results[2].Rows
-	}
-	if _, err := fmt.Sscan(string(row[len(row)-1]), &u.now, &u.slot); err != nil {
-		return fmt.Errorf("read the database's clock: %w", err)
-	}
-	if now := u.store.opt.Now; now != nil {
-		u.now = now().UnixMicro()
-	}
-	return nil
-}
-
 // commit ends the transaction. If the process dies in here, either all of it
 // stands or nothing, and nobody has been told.
 func (u *unit) commit(ctx context.Context) error {
 	tag, err := u.sendCommit(ctx)
+	if _, refused := errors.AsType[*pgconn.PgError](err); refused {
+		u.rollback(ctx) // what went out with the COMMIT failed, and the server passed it by
+		return fmt.Errorf("commit: %w", err)
+	}
 	_ = u.conn.Close()
 	if err != nil {
-		if _, refused := errors.AsType[*pgconn.PgError](err); refused {
-			return fmt.Errorf("commit: %w", err)
-		}
 		return fmt.Errorf("commit: %w: %w", errUnknown, err)
 	}
 	if tag.String() != "COMMIT" {
@@ -221,11 +140,22 @@ func (u *unit) Last(_ context.Context, answer func(bool), query string, args ...
 	return nil
 }
 
+// open says that the connection has a transaction, be it one that has failed.
+func (u *unit) open() (yes bool) {
+	_ = u.conn.Raw(func(dc any) error {
+		yes = dc.(*stdlib.Conn).Conn().PgConn().TxStatus() != 'I'
+		return nil
+	})
+	return yes
+}
+
 // rollback may fail with the connection; then the server rolls back by itself.
 func (u *unit) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, _ = u.raw(ctx, "ROLLBACK")
+	if u.open() {
+		_, _ = u.raw(ctx, "ROLLBACK")
+	}
 	_ = u.conn.Close() // with a transaction still open the pool throws it away
 }
 

@@ -23,7 +23,7 @@ func HotStatements() map[string]string {
 		"jobs_line x2":         promoteManySQL(`VALUES ` + values(3, 2)),
 		"jobs_head x2":         promoteManySQL(`VALUES ` + values(3, 2)),
 		"jobs_waiting":         c.wakeManySQL(`VALUES ` + values(3, 1)),
-		"PRIMARY KEY":          c.fenceSQL(`VALUES ` + values(3, 2)),
+		"PRIMARY KEY":          fenceSQL(`VALUES ` + values(3, 2)),
 		"PRIMARY KEY x2":       lendSQL(`VALUES ` + values(3, 2)),
 		"jobs_line x3":         followedSQL,
 		"jobs_waiting x3":      followedSQL,

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hookkeeper/hookkeeper/hook"
@@ -27,7 +28,10 @@ type Ending struct {
 }
 
 // BeginDone takes jobs out of the queue whose attempt still owns them; the
-// others are missing in what it returns, and nothing may be written for them.
+// others are missing in what it returns, and nothing may be written for them. It is
+// for a single writer, who deletes their rows at once. Where several write, Fence and
+// Fenced stand for it: the rows are locked only, and deleted by Done, for an effect
+// comes between, and nobody may wait for it who could wait for their end.
 // The engine runs the effects between BeginDone and Done, in the same
 // transaction. If the process dies before the commit, neither effects nor ends
 // exist, the leases lapse and the jobs are worked again; after it both exist.
@@ -40,12 +44,8 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		for _, j := range part {
 			byID[j.ID] = j
 		}
-		fence := c.fenceSQL(source)
-		switch {
-		case fault.Mutant("no_fence"):
-		case c.Many:
-			fence = `SELECT id, seq, hour, line FROM lock_jobs(?, ?)`
-		case len(part) == 1:
+		fence := fenceSQL(source)
+		if len(part) == 1 && !fault.Mutant("no_fence") {
 			fence = fenceOneSQL
 		}
 		rows, err := tx.QueryContext(ctx, fence, args...)
@@ -56,10 +56,7 @@ func (c *Core) BeginDone(ctx context.Context, tx Tx, jobs []*hook.Job) (map[*hoo
 		for rows.Next() {
 			e := &Ending{}
 			into := []any{&e.id, &e.seq, &e.hour, &e.line}
-			if !c.Many { // there the database keeps it until Done
-				into = append(into, e.claim.fields()...)
-			}
-			if err := rows.Scan(into...); err != nil {
+			if err := rows.Scan(append(into, e.claim.fields()...)...); err != nil {
 				return fmt.Errorf("end jobs: %w", err)
 			}
 			j := byID[e.id]
@@ -97,48 +94,68 @@ func (c *Core) unfenced(j *hook.Job) (e *Ending, err error) {
 	return nil, nil
 }
 
-// FenceOne is the statement by which BeginDone fences one job where several
-// transactions run at once, as text without arguments, so that it can go out with
-// the begin. Fenced takes its answer. The row is looked up by its id, whatever the
-// planner thinks of the index of running jobs.
-func FenceOne(j *hook.Job) string {
-	return fmt.Sprintf(`SELECT seq, hour, line FROM jobs WHERE id = %d AND attempt = %d AND state || '' = 'running' FOR UPDATE`, j.ID, j.Attempt)
+// Fence is the statement by which jobs are fenced where several transactions run at
+// once, as text without arguments, so that it can go out with the begin. Fenced takes
+// its answer. The row of a single one is looked up by its id, whatever the planner
+// thinks of the index of running jobs; lock_jobs does the same for many.
+func Fence(jobs []*hook.Job) string {
+	if len(jobs) == 1 {
+		j := jobs[0]
+		return fmt.Sprintf(`SELECT id, seq, hour, line FROM jobs WHERE id = %d AND attempt = %d AND state || '' = 'running' FOR UPDATE`, j.ID, j.Attempt)
+	}
+	ids, tries := make([]byte, 0, 12*len(jobs)), make([]byte, 0, 2*len(jobs))
+	for i, j := range jobs {
+		if i > 0 {
+			ids, tries = append(ids, ','), append(tries, ',')
+		}
+		ids, tries = strconv.AppendInt(ids, j.ID, 10), strconv.AppendInt(tries, int64(j.Attempt), 10)
+	}
+	return fmt.Sprintf(`SELECT id, seq, hour, line FROM lock_jobs('{%s}', '{%s}')`, ids, tries)
 }
 
-// Fenced is BeginDone for one job, with the answer to FenceOne: no row if another
-// attempt owns it.
-func (c *Core) Fenced(j *hook.Job, rows [][][]byte) (map[*hook.Job]*Ending, error) {
-	e := &Ending{id: j.ID, handler: j.Handler, generation: j.Generation, attempt: j.Attempt}
-	var err error
-	if len(rows) == 0 {
-		e, err = c.unfenced(j)
-	} else {
-		_, err = fmt.Sscan(string(rows[0][0])+" "+string(rows[0][1]), &e.seq, &e.hour)
-		e.line = string(rows[0][2])
+// Fenced is BeginDone with the answer to Fence, which has no row for a job that
+// another attempt owns.
+func (c *Core) Fenced(jobs []*hook.Job, rows [][][]byte) (map[*hook.Job]*Ending, error) {
+	byID := make(map[int64]*Ending, len(rows))
+	for _, row := range rows {
+		e := &Ending{line: string(row[3])}
+		for i, into := range []*int64{&e.id, &e.seq, &e.hour} {
+			n, err := strconv.ParseInt(string(row[i]), 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("end jobs: %w", err)
+			}
+			*into = n
+		}
+		byID[e.id] = e
 	}
-	if err != nil || e == nil {
-		return nil, err
+	ends := make(map[*hook.Job]*Ending, len(jobs))
+	for _, j := range jobs {
+		e := byID[j.ID]
+		if e == nil {
+			var err error
+			if e, err = c.unfenced(j); err != nil {
+				return nil, err
+			}
+		}
+		if e != nil {
+			e.handler, e.generation, e.attempt = j.Handler, j.Generation, j.Attempt
+			ends[j] = e
+		}
 	}
-	return map[*hook.Job]*Ending{j: e}, nil
+	return ends, nil
 }
 
-// fenceSQL takes the rows that are still ours. A single writer deletes them at
-// once; where several write they are locked only, and deleted by Done: an effect
-// comes between, and nobody may wait for it who could wait for their end.
-func (c *Core) fenceSQL(source string) string {
+// fenceSQL deletes the rows that are still ours.
+func fenceSQL(source string) string {
 	fence := ` AND j.attempt = v.column2 AND j.state = 'running'`
 	if fault.Mutant("no_fence") {
 		fence = ``
-	}
-	if c.Many {
-		return `SELECT j.id, j.seq, j.hour, j.line FROM (` + source + `) v JOIN jobs j ON j.id = v.column1` + fence + `
-			ORDER BY j.id FOR UPDATE OF j`
 	}
 	return `DELETE FROM jobs WHERE id IN (SELECT j.id FROM (` + source + `) v
 		CROSS JOIN jobs j WHERE j.id = v.column1` + fence + `) RETURNING id, seq, hour, line, ` + claimColumns
 }
 
-// fenceOneSQL is fenceSQL of a single writer for one job.
+// fenceOneSQL is fenceSQL for one job.
 const fenceOneSQL = `DELETE FROM jobs WHERE id = ? AND attempt = ? AND state = 'running' RETURNING id, seq, hour, line, ` + claimColumns
 
 // Done notes the ends of jobs that BeginDone has fenced.

@@ -17,8 +17,12 @@ import (
 // one writer, tells the time, numbers what is written and keeps two transactions
 // from changing one line. DESIGN.md of package postgres tells the order of locks.
 type Many interface {
-	// Now is the database's clock at the begin, in microseconds.
+	// Now is the database's clock at the begin, in microseconds; zero before First has
+	// begun the transaction.
 	Now() int64
+	// First runs a query that goes out with the begin of a transaction that has not
+	// yet begun. row hears each of its rows, by the function that reads its columns.
+	First(ctx context.Context, row func(scan func(...any) error) error, query string, args ...any) error
 	// Slot is a small number that no other transaction is likely to use at the
 	// same time: totals that all of them move are kept apart by it.
 	Slot() int64

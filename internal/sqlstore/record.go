@@ -29,6 +29,7 @@ type Entry struct {
 	headers []byte    // as they are stored
 	body    []byte    // as it is stored
 	line    string
+	counted bool // by the database, as it was recorded
 }
 
 // NewEntry prepares a delivery for a batch; it runs outside the writer. It fails
@@ -102,19 +103,21 @@ func newGroup(e *Entry) *group {
 // is on disk, also those whose answer was never sent: their redelivery is then
 // a duplicate.
 func (c *Core) Record(ctx context.Context, tx Tx, batch []*Entry) error {
-	now := c.now(tx)
 	for _, e := range batch { // it may have been tried before, and rolled back
-		e.Receipt, e.Lent = hook.Receipt{}, nil
+		e.Receipt, e.Lent, e.counted = hook.Receipt{}, nil, false
 	}
 	groups := c.group(batch)
 	if err := fault.Point("before-insert"); err != nil {
 		return err
 	}
+	var now int64
 	if m, ok := tx.(Many); ok {
-		if err := c.recordMany(ctx, tx, m, groups, now); err != nil {
+		if err := c.recordMany(ctx, tx, m, groups); err != nil {
 			return err
 		}
+		now = c.now(tx)
 	} else {
+		now = c.now(tx)
 		for _, g := range groups {
 			c.lastSeq++
 			g.seq = c.lastSeq
@@ -351,8 +354,8 @@ func (c *Core) countDeliveries(ctx context.Context, tx Tx, batch []*Entry, now i
 	type line struct{ source, kind, outcome string }
 	totals := map[line]int{}
 	for _, e := range batch {
-		if e.Receipt.Duplicate && e.Identity.Trust == hook.TrustSenderAPI {
-			continue // nothing was delivered: we looked, and had it
+		if e.counted || e.Receipt.Duplicate && e.Identity.Trust == hook.TrustSenderAPI {
+			continue // or nothing was delivered: we looked, and had it
 		}
 		totals[line{e.Delivery.Source, e.Identity.Type, outcomeOf(e.Receipt)}]++
 	}

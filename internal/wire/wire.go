@@ -67,12 +67,19 @@ func (p *Proxy) Close() error {
 	p.cancel()
 	p.mu.Lock()
 	p.closing = true
+	p.mu.Unlock()
+	p.Break()
+	p.ended.Wait()
+	return err
+}
+
+// Break breaks all connections that are open now, without a word to either side.
+func (p *Proxy) Break() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for c := range p.open {
 		_ = c.Close() // broken on purpose
 	}
-	p.mu.Unlock()
-	p.ended.Wait()
-	return err
 }
 
 func (p *Proxy) accept(ctx context.Context) {
