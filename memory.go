@@ -17,9 +17,10 @@ import (
 func MemoryLimit() int64 { return ingest.MemoryLimit() }
 
 const (
-	// besideHeap is what the collector does not count: SQLite's page caches, its
-	// index of the log, the program itself.
-	besideHeap = 24 << 20
+	// besideHeap is what the collector does not count: SQLite's page caches and
+	// the bodies that are handed to it, its index of the log, the program itself.
+	// A flood of bodies of 1 MiB takes 20 MiB of it.
+	besideHeap = 32 << 20
 
 	// roomyHeap is what the heap may grow to before it is collected, if that is not
 	// too many times what lives: see percentOf.

@@ -53,7 +53,7 @@ func openSide(path string) (*sideFile, error) {
 	// NORMAL: a power cut may take the newest steps, and the cursor with them.
 	// secure_delete: what is forgotten does not stay in pages that are free.
 	write, err := sql.Open("sqlite", dsn(path, "_txlock=immediate", "_pragma=page_size(8192)", "_pragma=journal_mode(WAL)",
-		"_pragma=synchronous(NORMAL)", "_pragma=secure_delete(1)", "_pragma=cache_size(-8192)"))
+		"_pragma=synchronous(NORMAL)", "_pragma=secure_delete(1)", cacheOf(wordsCache)))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func openSide(path string) (*sideFile, error) {
 }
 
 func openSideReader(path string) (*sideFile, error) {
-	read, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)", "_pragma=cache_size(-4096)"))
+	read, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)", cacheOf(readerCache)))
 	if err != nil {
 		return nil, err
 	}
