@@ -63,7 +63,7 @@ func New(cfg Config) (*Keeper, error) {
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
 		MaxBytes:    bytesEach(len(cfg.Handlers)),
 		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,
-		Meter:   worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned},
+		Meter:   worker.Meter{Attempt: k.metrics.attempt, Abandoned: k.metrics.abandoned, Breaker: k.metrics.breaker},
 		Tracing: cfg.Tracing,
 	})
 	k.door = ingest.New(ingest.Config{

@@ -22,6 +22,7 @@ type metrics struct {
 	attempts   *prometheus.CounterVec
 	handlers   *prometheus.HistogramVec
 	hanging    *prometheus.GaugeVec
+	breakers   *prometheus.GaugeVec
 	imbalance  prometheus.Gauge
 	balanced   prometheus.Gauge
 }
@@ -43,12 +44,14 @@ func newMetrics(ledger hook.Ledger) *metrics {
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60}}, []string{"handler"}),
 		hanging: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hookkeeper_abandoned_handlers",
 			Help: "Handlers that ignored the end of their context and still run."}, []string{"handler"}),
+		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hookkeeper_breaker_open",
+			Help: "1 while a handler's circuit breaker is not closed: what it needs does not answer."}, []string{"handler"}),
 		imbalance: prometheus.NewGauge(prometheus.GaugeOpts{Name: "hookkeeper_ledger_imbalance",
 			Help: "Events recorded minus events accounted for, over the last 48 hours. Must be 0."}),
 	}
 	m.balanced = prometheus.NewGauge(prometheus.GaugeOpts{Name: "hookkeeper_ledger_checked_timestamp_seconds",
 		Help: "When the ledger was last recomputed."})
-	m.registry.MustRegister(m.balanced, m.deliveries, m.acks, m.rejections, m.attempts, m.handlers, m.hanging, m.imbalance,
+	m.registry.MustRegister(m.balanced, m.deliveries, m.acks, m.rejections, m.attempts, m.handlers, m.hanging, m.breakers, m.imbalance,
 		ledgerCollector{ledger}, collectors.NewGoCollector())
 	if searcher, ok := ledger.(hook.Searcher); ok {
 		m.registry.MustRegister(searchCollector{searcher})
@@ -79,6 +82,14 @@ func (m *metrics) attempt(handler, outcome string, took time.Duration) {
 
 func (m *metrics) abandoned(handler string, now int) {
 	m.hanging.WithLabelValues(handler).Set(float64(now))
+}
+
+func (m *metrics) breaker(handler string, open bool) {
+	value := 0.0
+	if open {
+		value = 1
+	}
+	m.breakers.WithLabelValues(handler).Set(value)
 }
 
 func (m *metrics) balance(off int) {

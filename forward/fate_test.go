@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -300,8 +301,8 @@ func TestOneAttemptIsOneRequest(t *testing.T) {
 	if _, err := f.Forward(t.Context(), anEvent()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Forward(t.Context(), anEvent()); err == nil {
-		t.Error("a cut connection is no error")
+	if _, err := f.Forward(t.Context(), anEvent()); !errors.Is(err, hook.ErrUnavailable) {
+		t.Errorf("a cut connection: %v, want unavailable", err)
 	}
 	if n.Load() != 2 || conns.Load() != 1 {
 		t.Errorf("%d requests on %d connections, want 2 on 1", n.Load(), conns.Load())

@@ -3,6 +3,7 @@ package forward_test
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -240,6 +241,7 @@ func TestAnswersDecide(t *testing.T) {
 		{410, "", "gone", true, -1, "answered 410 Gone: gone: permanent"},
 		{429, "7", "", false, 7 * time.Second, "429"}, {429, "", "", false, -1, "429"}, {503, "90", "", false, 90 * time.Second, "503"},
 		{503, "nonsense", "", false, -1, "503"}, {500, "", long, false, -1, "500"}, {502, "", "\xff\xfe", false, -1, "502"}, {304, "", "", false, -1, "304"},
+		{504, "", "", false, -1, "504"},
 	} {
 		t.Run(fmt.Sprint(test.status, test.retryAfter), func(t *testing.T) {
 			to, _ := receiver(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -259,6 +261,10 @@ func TestAnswersDecide(t *testing.T) {
 			}
 			if delay, ok := hook.Delay(err); ok != (test.delay >= 0) || ok && delay != test.delay {
 				t.Errorf("delay %s, %v; want %s", delay, ok, test.delay)
+			}
+			away := slices.Contains([]int{429, 502, 503, 504}, status)
+			if got := errors.Is(err, hook.ErrUnavailable); got != away {
+				t.Errorf("unavailable is %t, want %t", got, away)
 			}
 			if hook.Permanent(err) != test.permanent || !strings.Contains(err.Error(), test.says) || len(err.Error()) > 1200 {
 				t.Errorf("permanent %v, %d bytes: %.200s", hook.Permanent(err), len(err.Error()), err)

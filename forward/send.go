@@ -102,9 +102,9 @@ func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
 
 // Forward sends one event and returns the status code of the answer, 0 if there
 // was none. 2xx is nil. Of the errors, 410 is hook.ErrPermanent, as in Standard
-// Webhooks, where it says that the receiver wants no more of this; 429 and 503
-// with a Retry-After carry it as hook.After; all others, 4xx and redirects too,
-// are to be tried again: an application that answers 400 today may be mended
+// Webhooks, where it says that the receiver wants no more of this; no answer, 429,
+// 502, 503 and 504 are hook.ErrUnavailable, and 429 and 503 with a Retry-After carry
+// it as hook.After; all others, 4xx and redirects too, are to be tried again: an application that answers 400 today may be mended
 // tomorrow. The error's text holds the beginning of the answer: it is for
 // operators. A repeat sends the event again, under the same ids.
 func (f *Forwarder) Forward(ctx context.Context, e *hook.Event) (status int, err error) {
@@ -128,12 +128,12 @@ func (f *Forwarder) Forward(ctx context.Context, e *hook.Event) (status int, err
 	resp, err := f.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return 0, fmt.Errorf("destination %s: no answer: %w", f.name, ctx.Err())
+			return 0, hook.Unavailable(fmt.Errorf("destination %s: no answer: %w", f.name, ctx.Err()))
 		}
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the URL
 		}
-		return 0, fmt.Errorf("destination %s: no answer: %v", f.name, err)
+		return 0, hook.Unavailable(fmt.Errorf("destination %s: no answer: %v", f.name, err))
 	}
 	defer resp.Body.Close()
 	// Read also what says nothing, so that the connection can be used again; a
@@ -151,7 +151,10 @@ func (f *Forwarder) failed(ctx context.Context, resp *http.Response, text []byte
 	switch resp.StatusCode {
 	case http.StatusGone:
 		return fmt.Errorf("%w: %w", cause, hook.ErrPermanent)
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return hook.Unavailable(cause)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		cause = hook.Unavailable(cause)
 		if d, ok := retryAfter(resp.Header.Get("Retry-After"), f.now()); ok {
 			return hook.After(cause, max(d, patience(hook.JobOf(ctx).Failed)))
 		}

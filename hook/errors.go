@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Four errors decide; everything else is answered 503 at the door and tried
+// Five errors decide; everything else is answered 503 at the door and tried
 // again by the worker.
 var (
 	// ErrUnverified: not shown to come from the sender. Said by Source.Verify.
@@ -17,6 +17,11 @@ var (
 	// ErrPermanent: no further attempt can help. Said by handlers and effects;
 	// ask with Permanent.
 	ErrPermanent = errors.New("permanent")
+	// ErrUnavailable: what the work needs does not answer: a sender's API, a
+	// destination. Said by handlers, by Unavailable. The attempt has failed as any
+	// other; while such failures prevail the handler's circuit breaker is open, see
+	// Unavailable.
+	ErrUnavailable = errors.New("unavailable")
 	// ErrLeaseLost: another attempt owns the job. Said by Extend, Finish, Retry
 	// and Bury; forget the job and write nothing.
 	ErrLeaseLost = errors.New("lease lost")
@@ -60,6 +65,25 @@ func Delay(err error) (time.Duration, bool) {
 	}
 	return 0, false
 }
+
+// Unavailable marks err as one of reaching what the work needs: no answer, one that
+// says "not now" (429, 502, 503, 504), or no answer of the kind that was asked for. Its
+// text stays. After five such ends more than others the handler's circuit breaker
+// opens: the worker begins no attempt for a second, then tries one at a time, five
+// seconds apart at most, and takes one more at a time with each that succeeds. What
+// waits meanwhile spends no attempt. A time put on it by After is kept for the whole
+// handler, up to a minute. Mark no failure that only this event would meet.
+func Unavailable(err error) error {
+	if err == nil {
+		return ErrUnavailable
+	}
+	return &unavailableError{err}
+}
+
+type unavailableError struct{ error }
+
+func (e *unavailableError) Unwrap() error        { return e.error }
+func (e *unavailableError) Is(target error) bool { return target == ErrUnavailable }
 
 type afterError struct {
 	err   error

@@ -55,8 +55,8 @@ func newClient(cfg Config) *client {
 }
 
 // get asks for one object or list. account is a connected one, or empty. An
-// error is errGone, carries a time by hook.After, or is worth another attempt;
-// it holds neither the key nor the answer's body.
+// error is errGone, hook.ErrUnavailable, carries a time by hook.After, or is worth
+// another attempt; it holds neither the key nor the answer's body.
 func (c *client) get(ctx context.Context, path string, query url.Values, account string) (gjson.Result, error) {
 	target := c.base + path
 	if len(query) > 0 {
@@ -78,19 +78,19 @@ func (c *client) get(ctx context.Context, path string, query url.Values, account
 		if errors.As(err, &u) {
 			err = u.Err // without the URL
 		}
-		return gjson.Result{}, fmt.Errorf("stripe: ask for %s: %w", path, err)
+		return gjson.Result{}, hook.Unavailable(fmt.Errorf("stripe: ask for %s: %w", path, err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return gjson.Result{}, fmt.Errorf("stripe: read %s: %v", path, err)
+		return gjson.Result{}, hook.Unavailable(fmt.Errorf("stripe: read %s: %v", path, err))
 	case len(body) > maxAnswerBytes:
 		return gjson.Result{}, fmt.Errorf("stripe: read %s: more than %d bytes", path, maxAnswerBytes)
 	case resp.StatusCode != http.StatusOK:
 		return gjson.Result{}, refusal(path, resp, body)
 	case !gjson.ValidBytes(body) || !gjson.ParseBytes(body).IsObject():
-		return gjson.Result{}, fmt.Errorf("stripe: read %s: the answer is not a JSON object", path)
+		return gjson.Result{}, hook.Unavailable(fmt.Errorf("stripe: read %s: the answer is not a JSON object", path))
 	}
 	return gjson.ParseBytes(body), nil
 }
@@ -108,12 +108,17 @@ func refusal(path string, resp *http.Response, body []byte) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("%w: %w", err, errKeyRefused)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		err = hook.Unavailable(err)
 		if wait, ok := retryAfter(resp.Header.Get("Retry-After")); ok {
 			return hook.After(err, wait)
 		}
 		if resp.StatusCode == http.StatusTooManyRequests {
 			return hook.After(err, defaultRetryWait)
 		}
+		return err
+	}
+	if resp.StatusCode >= 500 {
+		return hook.Unavailable(err)
 	}
 	return err
 }

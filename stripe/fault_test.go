@@ -230,6 +230,9 @@ func TestTheSenderFails(t *testing.T) {
 				if err == nil || hook.Permanent(err) {
 					t.Fatalf("got %v, want an error that is tried again", err)
 				}
+				if away := name != "WrongKey" && name != "RedirectedAbroad"; errors.Is(err, hook.ErrUnavailable) != away {
+					t.Errorf("unavailable is %t, want %t: %v", !away, away, err)
+				}
 				wait, named := hook.Delay(err)
 				if want := map[string]time.Duration{"TooManyRequests": 7 * time.Second, "TooManyUnnamed": 5 * time.Second}[name]; wait != want || named != (want > 0) {
 					t.Errorf("wait: got %s, %t, want %s", wait, named, want)

@@ -208,7 +208,7 @@ func (c *Client) exchange(ctx context.Context, op string, request func(context.C
 	}
 	p, err := readPayment(body)
 	if err != nil {
-		return nil, &APIError{Op: op, Status: resp.StatusCode, Code: "ANSWER_UNREADABLE", Class: ClassUnknown}
+		return nil, &APIError{Op: op, Status: resp.StatusCode, Code: "ANSWER_UNREADABLE", Class: ClassUnknown, away: !gjson.ValidBytes(body)}
 	}
 	return p, nil
 }
@@ -218,7 +218,7 @@ const codeTimeout = "TIMEOUT"
 
 // lost is a call whose outcome nobody knows.
 func lost(ctx context.Context, op, code string) *APIError {
-	e := &APIError{Op: op, Code: code, Class: ClassUnknown}
+	e := &APIError{Op: op, Code: code, Class: ClassUnknown, away: true}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		e.Code, e.slow = codeTimeout, true
 	}
@@ -280,6 +280,7 @@ type APIError struct {
 	RetryAfter time.Duration
 
 	slow bool // no answer in time, as against a broken connection
+	away bool // no answer, or not one of the API's
 }
 
 // Error is the operation, status and code.
@@ -288,6 +289,12 @@ func (e *APIError) Error() string {
 		return fmt.Sprintf("toss: %s: %s", e.Op, e.Code)
 	}
 	return fmt.Sprintf("toss: %s: %d %s", e.Op, e.Status, e.Code)
+}
+
+// Is makes an answer that says nothing of this payment, or none at all, a
+// hook.ErrUnavailable.
+func (e *APIError) Is(target error) bool {
+	return target == hook.ErrUnavailable && (e.away || e.Status >= 500 || e.Status == http.StatusTooManyRequests)
 }
 
 // classOf gives the class of any error; what is no APIError is unknown.

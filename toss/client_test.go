@@ -124,27 +124,30 @@ func TestClientBoundsWhatItReads(t *testing.T) {
 		answer http.HandlerFunc
 		class  toss.Class
 		code   string
+		away   bool // it says nothing of this payment
 	}{
-		"html":      {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>"+canary) }, toss.ClassUnknown, "ANSWER_UNREADABLE"},
-		"too large": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, strings.Repeat("x", 2<<20)) }, toss.ClassUnknown, "ANSWER_TOO_LARGE"},
+		"html":      {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>"+canary) }, toss.ClassUnknown, "ANSWER_UNREADABLE", true},
+		"too large": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, strings.Repeat("x", 2<<20)) }, toss.ClassUnknown, "ANSWER_TOO_LARGE", false},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 		},
-			toss.ClassUnknown, "HTTP_302"},
-		"no code": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(400); fmt.Fprint(w, canary) }, toss.ClassRefused, "HTTP_400"},
+			toss.ClassUnknown, "HTTP_302", false},
+		"no code": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(400); fmt.Fprint(w, canary) }, toss.ClassRefused, "HTTP_400", false},
 		"code that is none": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(400)
 			fmt.Fprintf(w, `{"code":%q,"message":%q}`, "x\n"+canary, canary)
-		}, toss.ClassRefused, "HTTP_400"},
+		}, toss.ClassRefused, "HTTP_400", false},
 		"fraction": {func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, `{"paymentKey":"a","orderId":"b","status":"DONE","totalAmount":1.5,"balanceAmount":1}`)
-		}, toss.ClassUnknown, "ANSWER_UNREADABLE"},
+		}, toss.ClassUnknown, "ANSWER_UNREADABLE", false},
 		"slow": {func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then does the server see that we have gone
 			<-r.Context().Done()
-		}, toss.ClassUnknown, "TIMEOUT"},
+		}, toss.ClassUnknown, "TIMEOUT", true},
 		"retry after": {func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Retry-After", "7"); w.WriteHeader(429) },
-			toss.ClassBusy, "HTTP_429"},
+			toss.ClassBusy, "HTTP_429", true},
+		"down": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); fmt.Fprint(w, canary) }, toss.ClassUnknown, "HTTP_500", true},
+		"cut":  {func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, toss.ClassUnknown, "NO_ANSWER", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +158,9 @@ func TestClientBoundsWhatItReads(t *testing.T) {
 			a, ok := errors.AsType[*toss.APIError](err)
 			if !ok || a.Class != c.class || a.Code != c.code {
 				t.Fatalf("got %v", err)
+			}
+			if got := errors.Is(err, hook.ErrUnavailable); got != c.away {
+				t.Errorf("unavailable is %t, want %t", got, c.away)
 			}
 			for _, secret := range []string{secretKey, canary, "pay_key"} {
 				if strings.Contains(err.Error(), secret) {

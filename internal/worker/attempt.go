@@ -34,10 +34,10 @@ func newAttempt(ctx context.Context, l *lane, job *hook.Job) *attempt {
 	return &attempt{lane: l, job: job, ctx: ctx, end: end}
 }
 
-// run lets the handler work and ends the job; it reports whether it is done. If the
-// process dies here the lease lapses and the job is claimed again under the next
-// number.
-func (a *attempt) run() (done bool) {
+// run lets the handler work and ends the job; it returns why the job is not done, if it
+// is not. If the process dies here the lease lapses and the job is claimed again under
+// the next number.
+func (a *attempt) run() (err error) {
 	began := time.Now()
 	defer a.end(nil)
 	traced, ended := a.trace()
@@ -52,10 +52,10 @@ func (a *attempt) run() (done bool) {
 	ended(err)
 	if err == nil {
 		a.report("done", began)
-		return true
+		return nil
 	}
 	a.fail(err, began)
-	return false
+	return err
 }
 
 // trace begins the span of the attempt, in which the handler's own lie.

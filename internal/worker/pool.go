@@ -49,6 +49,7 @@ type Config struct {
 type Meter struct {
 	Attempt   func(handler, outcome string, took time.Duration)
 	Abandoned func(handler string, now int) // handlers that ignored their end and still run
+	Breaker   func(handler string, open bool)
 }
 
 // Pool works the jobs of its routes until Run's context ends.
@@ -136,6 +137,7 @@ type lane struct {
 	open    bool                  // slots may be kept
 	behind  bool                  // jobs wait, or may, that were recorded before those that come now
 	waiting int                   // jobs that were refused a slot since the last claim began
+	breaker breaker
 }
 
 func newLane(cfg *Config, route *hook.Route) *lane {
@@ -147,7 +149,7 @@ func newLane(cfg *Config, route *hook.Route) *lane {
 		slots = defaultSlots
 	}
 	return &lane{cfg: cfg, route: route, slots: slots, woken: make(chan struct{}, 1), freed: make(chan struct{}, 1),
-		gathered: make(chan struct{}, 1), running: map[*attempt]struct{}{}}
+		gathered: make(chan struct{}, 1), running: map[*attempt]struct{}{}, breaker: newBreaker(slots, cfg.BackoffBase)}
 }
 
 // attempts is how often an attempt may fail before the job is dead.
@@ -188,7 +190,7 @@ func (l *lane) idleNow() int {
 // room is how many slots are idle; call it with mu held. A handler that has left
 // twice its slots hanging has none: the process would fill up with it.
 func (l *lane) room() int {
-	return min(l.slots, 2*l.slots-int(l.abandoned.Load())) - len(l.running) - len(l.handed) - l.kept - l.asked
+	return min(l.breaker.room(), 2*l.slots-int(l.abandoned.Load())) - len(l.running) - len(l.handed) - l.kept - l.asked
 }
 
 func (l *lane) run(ctx context.Context) {
@@ -373,23 +375,24 @@ func (l *lane) start(ctx context.Context, job *hook.Job, attempts *sync.WaitGrou
 	l.bytes += int64(len(job.Event.Body))
 	l.mu.Unlock()
 	attempts.Go(func() {
-		done := a.run()
-		l.leave(a, done)
+		l.leave(a, a.run())
 	})
 }
 
-// leave frees the slot of an attempt. Only if its job's end has made others due, or
-// others wait for the slot, is there something to claim; a job that is not done may
-// have left its line to the next one.
-func (l *lane) leave(a *attempt, done bool) {
-	if !done || a.job.Next {
+// leave frees the slot of an attempt that ended with err. Only if its job's end has
+// made others due, or others wait for the slot, is there something to claim; a job that
+// is not done may have left its line to the next one.
+func (l *lane) leave(a *attempt, err error) {
+	if err != nil || a.job.Next {
 		l.look.Store(true)
 	}
 	l.mu.Lock()
 	delete(l.running, a)
 	l.bytes -= int64(len(a.job.Event.Body))
+	tell := l.heed(err)
 	l.mu.Unlock()
 	signal(l.freed)
+	tell()
 }
 
 // cut ends the handlers that still run at a drain.

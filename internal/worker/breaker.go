@@ -1,0 +1,122 @@
+package worker
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
+)
+
+// breaker is a lane's circuit breaker: it holds a handler back while what that needs,
+// a sender's API or a destination, does not answer. Without it each job that waits
+// would ask in vain, spend its attempts and its pauses on an outage that is nobody's
+// fault, and all of them would ask again at once when it is over.
+//
+//	closed     all slots
+//	open       none, until the pause is over
+//	half-open  one; each attempt that is answered opens one more, until it is closed
+//
+// It lies in memory: a process that starts anew begins with all slots, and finds out
+// again. Guarded by the lane's mu.
+type breaker struct {
+	slots   int
+	first   time.Duration // the first pause
+	most    time.Duration // the longest
+	tripped bool          // open or half-open
+	limit   int           // slots that may be in use, once the pause is over
+	until   time.Time     // the end of the pause
+	pause   time.Duration
+	bad     int // attempts that found nobody, less those that were answered; never below nothing
+}
+
+const (
+	// breakAt is how many more attempts find nobody than are answered before it opens.
+	breakAt = 5
+
+	// mostAsked bounds what a Retry-After may ask of a whole handler; what it asks of
+	// its own job stands.
+	mostAsked = time.Minute
+)
+
+// newBreaker pauses for a tenth of the base of a failed job's pauses at first, and for
+// half of it at most: one second and five, by default.
+func newBreaker(slots int, base time.Duration) breaker {
+	return breaker{slots: slots, limit: slots, first: base / 10, most: base / 2}
+}
+
+// room is how many slots may be in use now.
+func (b *breaker) room() int {
+	if b.tripped && time.Now().Before(b.until) {
+		return 0
+	}
+	return b.limit
+}
+
+// answered hears that an attempt reached what it needs. It reports whether that
+// closed the breaker.
+func (b *breaker) answered() (closed bool) {
+	b.bad = max(b.bad-1, 0)
+	if !b.tripped {
+		return false
+	}
+	b.until = time.Time{} // also one that began before the pause shows that it is over
+	b.limit = min(b.limit+1, b.slots)
+	if b.limit < b.slots {
+		return false
+	}
+	b.tripped, b.pause = false, 0
+	return true
+}
+
+// unavailable hears that an attempt found nobody, and when it was told to come back,
+// if it was. It reports whether that opened the breaker that was closed.
+func (b *breaker) unavailable(after time.Duration) (opened bool) {
+	now := time.Now()
+	if b.tripped && now.Before(b.until) {
+		return false // it began before the pause
+	}
+	b.bad++
+	if b.tripped {
+		b.limit = max(b.limit/2, 1)
+	}
+	if b.bad < breakAt {
+		return false
+	}
+	opened = !b.tripped
+	b.tripped, b.limit = true, 1
+	b.bad = breakAt - 1 // the next one that finds nobody opens it again
+	b.pause = min(max(2*b.pause, b.first), b.most)
+	b.until = now.Add(max(b.pause, min(after, mostAsked)))
+	return opened
+}
+
+// heed lets the breaker hear how an attempt ended, with mu held, and returns what is
+// to be told of it. An error that says nothing of what the handler needs changes
+// nothing.
+func (l *lane) heed(err error) (tell func()) {
+	switch {
+	case errors.Is(err, hook.ErrUnavailable):
+		after, _ := hook.Delay(err)
+		if l.breaker.unavailable(after) {
+			l.meterBreaker(true)
+			return func() {
+				l.cfg.Logger.Warn("circuit breaker open: what the handler needs does not answer; from time to time one job tries whether it does",
+					"handler", l.route.Name, "error", firstLine(err))
+			}
+		}
+	case err == nil, hook.Permanent(err):
+		if l.breaker.answered() {
+			l.meterBreaker(false)
+			return func() {
+				l.cfg.Logger.Info("circuit breaker closed: what the handler needs answers", "handler", l.route.Name)
+			}
+		}
+	}
+	return func() {}
+}
+
+func (l *lane) meterBreaker(open bool) {
+	if l.cfg.Meter.Breaker != nil {
+		l.cfg.Meter.Breaker(l.route.Name, open)
+	}
+}
