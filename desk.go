@@ -38,6 +38,12 @@ func (k *Keeper) recorder() hook.Recorder {
 	return &pausedLender{Lender: lender, pausing: k.pausing}
 }
 
+// hastener is nil where the store cannot bring jobs forward.
+func (k *Keeper) hastener() hook.Hastener {
+	h, _ := k.cfg.Store.(hook.Hastener)
+	return h
+}
+
 // newPausing returns nil where the store keeps no pauses.
 func newPausing(store hook.Store) *pausing {
 	pauser, ok := store.(hook.Pauser)

@@ -59,7 +59,7 @@ func New(cfg Config) (*Keeper, error) {
 	k.neighbours.keeper, _ = cfg.Store.(hook.NodeKeeper)
 	k.pausing = newPausing(cfg.Store)
 	k.pool = worker.New(worker.Config{
-		Queue: k.queue(), Recorder: k.recorder(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
+		Queue: k.queue(), Recorder: k.recorder(), Hastener: k.hastener(), Routes: cfg.Handlers, Logger: cfg.Logger, Node: cfg.Node,
 		Lease: cfg.Lease, Limit: cfg.Limit, Grace: cfg.Grace, Slots: cfg.Slots, Attempts: cfg.Attempts,
 		MaxBytes:    bytesEach(len(cfg.Handlers)),
 		BackoffBase: cfg.BackoffBase, BackoffMax: cfg.BackoffMax, MaxWaiting: cfg.MaxWaiting,

@@ -54,6 +54,13 @@ type Queue interface {
 	Release(ctx context.Context, job *Job) error
 }
 
+// Hastener is a queue that can bring an attempt forward.
+type Hastener interface {
+	// Hasten makes those of the jobs due now that are retrying, and have had no
+	// attempt after the one that each says. A repeat changes nothing.
+	Hasten(ctx context.Context, jobs []*Job) error
+}
+
 // Applier runs one effect in a transaction of its own, where there is no job,
 // and reads where there is no effect.
 type Applier interface {

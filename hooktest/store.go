@@ -11,8 +11,8 @@ import (
 // hook. open returns a fresh, empty store that reads the time from clock; the
 // suite closes it. An engine passes it unchanged or is not one of ours.
 func ExerciseStore(t *testing.T, open func(t *testing.T, clock *Clock) hook.Store) {
-	suites := []map[string]func(*bench){recording(), hints(), working(), lines(), lending(), effects(), ledger(), feeds(), tokens(),
-		plans(), neighbours(), departments(), desks(), bodySearches(), previews(), approvals(), custody()}
+	suites := []map[string]func(*bench){recording(), hints(), working(), lines(), lending(), hastening(), effects(), ledger(), feeds(),
+		tokens(), plans(), neighbours(), departments(), desks(), bodySearches(), previews(), approvals(), custody()}
 	for _, suite := range suites {
 		for name, f := range suite {
 			t.Run(name, func(t *testing.T) {

@@ -52,6 +52,11 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 	return s.working(ctx, func(ctx context.Context, tx *unit) error { return s.core.Release(ctx, tx, job) })
 }
 
+// Hasten implements hook.Hastener.
+func (s *Store) Hasten(ctx context.Context, jobs []*hook.Job) error {
+	return s.working(ctx, func(ctx context.Context, tx *unit) error { return s.core.Hasten(ctx, tx, jobs) })
+}
+
 // working runs one transaction of ours on a connection for work, once more if the
 // server rolled it back for the sake of another, and as long as there is time if a
 // lock was not to be had: the end of an attempt that is not written costs a lease.

@@ -190,6 +190,11 @@ func (s *Store) Release(ctx context.Context, job *hook.Job) error {
 	})
 }
 
+// Hasten implements hook.Hastener.
+func (s *Store) Hasten(ctx context.Context, jobs []*hook.Job) error {
+	return s.submit(ctx, true, func(ctx context.Context, tx *unit) error { return s.core.Hasten(ctx, tx, jobs) })
+}
+
 // Apply implements hook.Applier.
 func (s *Store) Apply(ctx context.Context, effect hook.Effect) error {
 	if err := hook.Outward(ctx, "write to the database before its effect"); err != nil {

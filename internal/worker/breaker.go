@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -91,11 +92,12 @@ func (b *breaker) unavailable(after time.Duration) (opened bool) {
 }
 
 // heed lets the breaker hear how an attempt ended, with mu held, and returns what is
-// to be told of it. An error that says nothing of what the handler needs changes
-// nothing.
-func (l *lane) heed(err error) (tell func()) {
+// to be done about it without. An error that says nothing of what the handler needs
+// changes nothing.
+func (l *lane) heed(job *hook.Job, err error) (then func()) {
 	switch {
 	case errors.Is(err, hook.ErrUnavailable):
+		l.miss(job)
 		after, _ := hook.Delay(err)
 		if l.breaker.unavailable(after) {
 			l.meterBreaker(true)
@@ -105,14 +107,59 @@ func (l *lane) heed(err error) (tell func()) {
 			}
 		}
 	case err == nil, hook.Permanent(err):
-		if l.breaker.answered() {
-			l.meterBreaker(false)
-			return func() {
-				l.cfg.Logger.Info("circuit breaker closed: what the handler needs answers", "handler", l.route.Name)
-			}
-		}
+		return l.answered()
 	}
 	return func() {}
+}
+
+func (l *lane) answered() (then func()) {
+	outage := l.breaker.tripped
+	closed := l.breaker.answered()
+	missed := l.missed
+	l.missed = nil
+	if !outage {
+		return func() {}
+	}
+	if closed {
+		l.meterBreaker(false)
+	}
+	return func() {
+		l.hasten(missed)
+		if closed {
+			l.cfg.Logger.Info("circuit breaker closed: what the handler needs answers", "handler", l.route.Name)
+		}
+	}
+}
+
+// mostMissed bounds what is remembered of an outage. What is not waits for its time.
+const mostMissed = 1000
+
+// miss remembers a job whose attempt found nobody, so that it need not wait for hours
+// when somebody is there again. One that has failed for half of its attempts keeps its
+// time: it may be what nobody can answer.
+func (l *lane) miss(job *hook.Job) {
+	if l.cfg.Hastener == nil || 2*(job.Failed+1) > l.attempts() || len(l.missed) == mostMissed {
+		return
+	}
+	if l.missed == nil {
+		l.missed = map[int64]int{}
+	}
+	l.missed[job.ID] = job.Attempt
+}
+
+// hasten brings jobs forward; the breaker sees to it that they come step by step. If
+// it fails, or the process dies here, they wait for their time.
+func (l *lane) hasten(missed map[int64]int) {
+	if len(missed) == 0 {
+		return
+	}
+	jobs := make([]*hook.Job, 0, len(missed))
+	for id, attempt := range missed {
+		jobs = append(jobs, &hook.Job{ID: id, Attempt: attempt})
+	}
+	if err := l.cfg.Hastener.Hasten(context.Background(), jobs); err != nil {
+		l.cfg.Logger.Warn("jobs not brought forward", "handler", l.route.Name, "jobs", len(jobs), "error", err)
+	}
 }
 
 func (l *lane) meterBreaker(open bool) {

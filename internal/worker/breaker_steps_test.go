@@ -4,7 +4,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hookkeeper/hookkeeper/hook"
 )
+
+type nobody struct{ hook.Hastener }
+
+func TestWhatIsMissedIsBounded(t *testing.T) {
+	l := newLane(&Config{Hastener: nobody{}, Attempts: 12}, &hook.Route{Name: "h"})
+	for i := range int64(2 * mostMissed) {
+		l.miss(&hook.Job{ID: i})
+	}
+	if len(l.missed) != mostMissed {
+		t.Errorf("%d jobs are remembered, want %d", len(l.missed), mostMissed)
+	}
+}
 
 // Each step is the end of an attempt, u for unavailable and a for answered, or a wait:
 // . for a second.

@@ -27,11 +27,13 @@ type later struct {
 	failed int // most failures of one job
 }
 
-func (q *later) add() {
+func (q *later) add() { q.addKey("") }
+
+func (q *later) addKey(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.nextID++
-	q.put(&hook.Job{ID: q.nextID, Handler: "h", Event: &hook.Event{}}, 0)
+	q.put(&hook.Job{ID: q.nextID, Handler: "h", Event: &hook.Event{Key: key}}, 0)
 }
 
 func (q *later) put(j *hook.Job, after time.Duration) {
@@ -67,9 +69,10 @@ func (q *later) Finish(context.Context, *hook.Job, hook.Effect) error {
 func (q *later) Retry(_ context.Context, j *hook.Job, after time.Duration, _ hook.Cause) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	j.Failed++
-	q.failed = max(q.failed, j.Failed)
-	q.put(j, after)
+	again := *j // what the worker has does not change under its hands
+	again.Failed++
+	q.failed = max(q.failed, again.Failed)
+	q.put(&again, after)
 	return nil
 }
 
@@ -87,9 +90,25 @@ func (q *later) Release(_ context.Context, j *hook.Job) error {
 	return nil
 }
 
+func (q *later) Hasten(_ context.Context, jobs []*hook.Job) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range q.jobs {
+		for _, named := range jobs {
+			if j.ID == named.ID && j.Attempt == named.Attempt {
+				q.due[j] = time.Now()
+			}
+		}
+	}
+	return nil
+}
+
 func (q *later) Extend(context.Context, []*hook.Job, time.Duration) ([]*hook.Job, error) {
 	return nil, nil
 }
+
+// poison is the key of an event that nobody answers, ever.
+const poison = "poison"
 
 // far is what a handler needs, a tenth of a second away.
 type far struct {
@@ -101,7 +120,10 @@ type far struct {
 	at     []time.Time // when each call began
 }
 
-func (f *far) Handle(context.Context, *hook.Event) (hook.Effect, error) {
+func (f *far) Handle(_ context.Context, e *hook.Event) (hook.Effect, error) {
+	if e.Key == poison {
+		return nil, errAway
+	}
 	f.mu.Lock()
 	f.calls++
 	f.inside++
@@ -141,7 +163,7 @@ type reach struct {
 func reaching(t *testing.T, cfg worker.Config, f func(r *reach)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reach{T: t}
-		cfg.Queue, cfg.Logger = &r.queue, slog.New(slog.DiscardHandler)
+		cfg.Queue, cfg.Hastener, cfg.Logger = &r.queue, &r.queue, slog.New(slog.DiscardHandler)
 		cfg.Routes = []hook.Route{{Name: "h", Handler: &r.far}}
 		cfg.Meter.Breaker = func(_ string, open bool) { r.trips = append(r.trips, open) }
 		p := worker.New(cfg)
@@ -209,6 +231,68 @@ func TestRecoveryIsARamp(t *testing.T) {
 		}
 		if len(r.trips) != 2 || !r.trips[0] || r.trips[1] {
 			r.Errorf("the meter heard %v, want open and then not", r.trips)
+		}
+	})
+}
+
+// In a shop with few events all of them have tried in vain for hours when an API comes
+// back. The next one that is answered brings them forward: they do not wait for their
+// hours.
+func TestAnOutageMakesNobodyLate(t *testing.T) {
+	reaching(t, worker.Config{Jitter: func() float64 { return 1 }}, func(r *reach) {
+		r.far.say(errAway)
+		const jobs = 300
+		for range jobs {
+			r.queue.add()
+			pass(2 * time.Hour / jobs)
+		}
+		r.far.say(nil)
+		r.queue.add()
+		pass(20 * time.Second)
+		if r.queue.done != jobs+1 {
+			r.Errorf("twenty seconds after the first answer %d of %d jobs are done", r.queue.done, jobs+1)
+		}
+	})
+}
+
+// An event that itself finds nobody is brought forward in half of its attempts at most:
+// the others keep their hours, however often the far side comes and goes.
+func TestWhatNobodyAnswersKeepsItsTime(t *testing.T) {
+	reaching(t, worker.Config{Slots: 16, Jitter: func() float64 { return 1 }}, func(r *reach) {
+		r.queue.addKey(poison)
+		for minute := range 60 {
+			r.far.say(nil)
+			if minute%2 == 0 {
+				r.far.say(errAway)
+			}
+			for range 20 {
+				r.queue.add()
+				pass(3 * time.Second)
+			}
+		}
+		if r.queue.dead > 0 || r.queue.failed > 8 {
+			r.Errorf("after an hour it has failed %d times, %d are dead", r.queue.failed, r.queue.dead)
+		}
+	})
+}
+
+// What found nobody while others were answered keeps its time, also over an outage that
+// comes later.
+func TestASingleMissIsNoOutage(t *testing.T) {
+	reaching(t, worker.Config{Jitter: func() float64 { return 1 }}, func(r *reach) {
+		r.queue.addKey(poison)
+		pass(time.Minute) // three attempts; the fourth is due after three and a half minutes
+		r.queue.add()
+		pass(5 * time.Second)
+		r.far.say(errAway)
+		for range 10 {
+			r.queue.add()
+		}
+		pass(10 * time.Second)
+		r.far.say(nil)
+		pass(time.Minute)
+		if r.queue.done != 11 || r.queue.failed != 3 {
+			r.Errorf("%d done, most failures %d, want 11 and 3", r.queue.done, r.queue.failed)
 		}
 	})
 }

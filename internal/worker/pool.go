@@ -24,6 +24,9 @@ type Config struct {
 	// Recorder is what Record records by; a hook.Lender lends as it does. nil: Record
 	// is not called.
 	Recorder hook.Recorder
+	// Hastener brings jobs forward that failed because nobody answered, when somebody
+	// does. nil: they wait for their time.
+	Hastener hook.Hastener
 	Routes   []hook.Route
 	Logger   *slog.Logger
 	Node     string
@@ -138,6 +141,7 @@ type lane struct {
 	behind  bool                  // jobs wait, or may, that were recorded before those that come now
 	waiting int                   // jobs that were refused a slot since the last claim began
 	breaker breaker
+	missed  map[int64]int // attempts that found nobody, by job, since the last that was answered; see heed
 }
 
 func newLane(cfg *Config, route *hook.Route) *lane {
@@ -389,10 +393,10 @@ func (l *lane) leave(a *attempt, err error) {
 	l.mu.Lock()
 	delete(l.running, a)
 	l.bytes -= int64(len(a.job.Event.Body))
-	tell := l.heed(err)
+	then := l.heed(a.job, err)
 	l.mu.Unlock()
 	signal(l.freed)
-	tell()
+	then()
 }
 
 // cut ends the handlers that still run at a drain.
