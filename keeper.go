@@ -231,7 +231,7 @@ func (k *Keeper) operatorRoutes() http.Handler {
 		Approvals: second}))
 	k.desk = dashboard.NewPages(dashboard.PagesConfig{Ledger: k.cfg.Store, Sources: infos, Routes: k.cfg.Handlers, Gate: gate,
 		Logger: k.cfg.Logger, Draining: k.draining, Alarms: k.alarmBook(), Retention: k.cfg.Retention, Operations: k.operations(), Again: k.door.Again, Previews: previews,
-		Approvals: second})
+		Approvals: second, Outages: k.pool.Outages})
 	mux.Handle("/dashboard/", k.desk)
 	mux.Handle("GET /{$}", http.RedirectHandler("dashboard/", http.StatusSeeOther))
 	return mux

@@ -130,6 +130,7 @@ type handlerRow struct {
 	Speed  *hook.HandlerSpeed
 	Share  int // of its attempts that failed, in percent
 	Pause  *hook.Pause
+	Away   time.Time // since when what it needs does not answer; zero: it does
 }
 
 // handlerList is the page of handlers.
@@ -161,9 +162,10 @@ func (p *Pages) handlers(w http.ResponseWriter, r *http.Request, v *view) error 
 			return err
 		}
 	}
+	outages := p.outages()
 	list := handlerList{CanPause: p.pauser != nil && v.Has(string(hook.RoleOperator))}
 	for _, name := range p.handlerNames(counts) {
-		row := handlerRow{Name: name, Counts: counts.Jobs[name], Oldest: counts.OldestJob[name]}
+		row := handlerRow{Name: name, Counts: counts.Jobs[name], Oldest: counts.OldestJob[name], Away: outages[name]}
 		if i := slices.IndexFunc(p.routes, func(r hook.Route) bool { return r.Name == name }); i >= 0 {
 			row.Route = &p.routes[i]
 		}

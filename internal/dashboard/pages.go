@@ -43,6 +43,9 @@ type PagesConfig struct {
 	// Again verifies a refused delivery with the present secrets, as of its
 	// arrival, and records it if it passes. Nil: the pages do not offer it.
 	Again func(ctx context.Context, d hook.Delivery) (hook.Receipt, error)
+	// Outages names the handlers whose circuit breaker is open on this node, and since
+	// when. Nil: the pages do not say.
+	Outages func() map[string]time.Time
 }
 
 // Pages are the operators' pages below /dashboard/. They work without a script,
@@ -69,6 +72,7 @@ type Pages struct {
 	records   []recordKind
 	extra     []string
 	again     func(ctx context.Context, d hook.Delivery) (hook.Receipt, error)
+	outages   func() map[string]time.Time
 	log       *slog.Logger
 	now       func() time.Time
 	draining  <-chan struct{}
@@ -97,7 +101,7 @@ func NewPages(c PagesConfig) *Pages {
 		panic("dashboard: pages without a ledger or a gate")
 	}
 	p := &Pages{
-		ledger: c.Ledger, gate: c.Gate, sources: c.Sources, routes: c.Routes, again: c.Again, log: c.Logger, now: c.Now,
+		ledger: c.Ledger, gate: c.Gate, sources: c.Sources, routes: c.Routes, again: c.Again, outages: c.Outages, log: c.Logger, now: c.Now,
 		draining: c.Draining, masker: show.NewMasker(), cross: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
 		tails: make(chan struct{}, maxTails), tickets: tickets{all: map[hook.TokenHash]time.Time{}},
 	}
@@ -106,6 +110,9 @@ func NewPages(c PagesConfig) *Pages {
 	}
 	if p.now == nil {
 		p.now = time.Now
+	}
+	if p.outages == nil {
+		p.outages = func() map[string]time.Time { return nil }
 	}
 	p.desk, _ = c.Ledger.(hook.Desk)
 	p.planner, _ = c.Ledger.(hook.Planner)

@@ -25,6 +25,7 @@ type office struct {
 	pages   *dashboard.Pages
 	browser *http.Client
 	again   func(context.Context, hook.Delivery) (hook.Receipt, error)
+	outages map[string]time.Time
 }
 
 // departmentOperations are lists as a department offers them.
@@ -79,6 +80,7 @@ func newOfficeOver(t *testing.T, store *sqlite.Store, ledger hook.Ledger) *offic
 			}
 			return o.again(ctx, d)
 		},
+		Outages: func() map[string]time.Time { return o.outages },
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/dashboard/", o.pages)

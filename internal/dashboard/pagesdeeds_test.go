@@ -294,6 +294,21 @@ func TestBulkReplayWantsItsNumber(t *testing.T) {
 	}
 }
 
+func TestAnOutageIsShownAtItsHandler(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.enter(token)
+	if _, body := o.visit("handlers", nil); !strings.Contains(body, "mail") || strings.Contains(body, "no answer") {
+		t.Errorf("the handlers before an outage: %s", body)
+	}
+	o.outages = map[string]time.Time{"mail": o.clock.Now().Add(-5 * time.Minute)}
+	for lang, says := range map[string]string{"en": "no answer", "ko": "응답 없음"} {
+		if _, body := o.visit("handlers", nil, "Accept-Language", lang); !strings.Contains(body, says) {
+			t.Errorf("%s: the outage is not shown: %s", lang, body)
+		}
+	}
+}
+
 func TestHandlerIsPausedAndResumed(t *testing.T) {
 	o := newOffice(t)
 	o.enter(token)

@@ -24,6 +24,7 @@ type breaker struct {
 	first   time.Duration // the first pause
 	most    time.Duration // the longest
 	tripped bool          // open or half-open
+	since   time.Time     // when it opened
 	limit   int           // slots that may be in use, once the pause is over
 	until   time.Time     // the end of the pause
 	pause   time.Duration
@@ -83,12 +84,28 @@ func (b *breaker) unavailable(after time.Duration) (opened bool) {
 	if b.bad < breakAt {
 		return false
 	}
-	opened = !b.tripped
+	if opened = !b.tripped; opened {
+		b.since = now
+	}
 	b.tripped, b.limit = true, 1
 	b.bad = breakAt - 1 // the next one that finds nobody opens it again
 	b.pause = min(max(2*b.pause, b.first), b.most)
 	b.until = now.Add(max(b.pause, min(after, mostAsked)))
 	return opened
+}
+
+// Outages names the handlers of this process whose circuit breaker is not closed, and
+// since when.
+func (p *Pool) Outages() map[string]time.Time {
+	all := map[string]time.Time{}
+	for _, l := range p.lanes {
+		l.mu.Lock()
+		if l.breaker.tripped {
+			all[l.route.Name] = l.breaker.since
+		}
+		l.mu.Unlock()
+	}
+	return all
 }
 
 // heed lets the breaker hear how an attempt ended, with mu held, and returns what is

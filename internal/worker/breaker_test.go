@@ -155,8 +155,8 @@ type reach struct {
 	*testing.T
 	far   far
 	queue later
+	pool  *worker.Pool
 	trips []bool // what the meter heard of the breaker
-	end   func()
 }
 
 // reaching runs f beside such a pool.
@@ -166,10 +166,10 @@ func reaching(t *testing.T, cfg worker.Config, f func(r *reach)) {
 		cfg.Queue, cfg.Hastener, cfg.Logger = &r.queue, &r.queue, slog.New(slog.DiscardHandler)
 		cfg.Routes = []hook.Route{{Name: "h", Handler: &r.far}}
 		cfg.Meter.Breaker = func(_ string, open bool) { r.trips = append(r.trips, open) }
-		p := worker.New(cfg)
+		r.pool = worker.New(cfg)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); p.Run(ctx) }()
+		go func() { defer close(done); r.pool.Run(ctx) }()
 		f(r)
 		stop()
 		<-done
@@ -200,6 +200,9 @@ func TestRecoveryIsARamp(t *testing.T) {
 		if calls > 3600/5+100 {
 			r.Errorf("%d calls while nobody answered, want one every five seconds", calls)
 		}
+		if since := r.pool.Outages()["h"]; time.Since(since) < 59*time.Minute {
+			r.Errorf("the outage is said to last since %s ago, want an hour", time.Since(since))
+		}
 		r.far.say(nil)
 		back := time.Now()
 		pass(3 * time.Minute) // 16 at a time, a tenth of a second each: a minute
@@ -228,6 +231,9 @@ func TestRecoveryIsARamp(t *testing.T) {
 		}
 		if late := r.far.at[0].Sub(back); late > 6*time.Second {
 			r.Errorf("the first call after the return came after %s", late)
+		}
+		if len(r.pool.Outages()) > 0 {
+			r.Errorf("outages after the return: %v", r.pool.Outages())
 		}
 		if len(r.trips) != 2 || !r.trips[0] || r.trips[1] {
 			r.Errorf("the meter heard %v, want open and then not", r.trips)
