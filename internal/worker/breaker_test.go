@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -188,8 +187,7 @@ var errAway = hook.Unavailable(errors.New("no answer"))
 // for the outage, and all are done in little more than the time that they need.
 func TestRecoveryIsARamp(t *testing.T) {
 	const jobs, slots = 10_000, 16
-	random := rand.New(rand.NewPCG(1, 2))
-	reaching(t, worker.Config{Slots: slots, Jitter: random.Float64}, func(r *reach) {
+	reaching(t, worker.Config{Slots: slots}, func(r *reach) {
 		r.far.say(errAway)
 		for range jobs {
 			r.queue.add()
