@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -51,5 +52,44 @@ func TestTheEndOfAnAttemptWaitsForItsLine(t *testing.T) {
 	}
 	if jobs := claim(t, s, 1, time.Minute); len(jobs) != 1 || jobs[0].Attempt != 2 {
 		t.Errorf("claimed %v, want the second attempt", jobs)
+	}
+}
+
+// Who enters a line has its lock, and whoever has the row of its head may wait for that
+// lock. So entering waits for no row: not even where PostgreSQL waits in spite of SKIP
+// LOCKED, for which the lock on the table stands here.
+func TestEnteringALineWaitsForNobody(t *testing.T) {
+	url := pgtest.Database(t)
+	s := open(t, url, postgres.Options{})
+	mustRecord(t, s, "a", "subject", "h")
+	conn, other := dial(t, url), dial(t, url)
+	execute(t, conn, `SET search_path = hookkeeper`)
+	giveWay := func() (gave bool) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := conn.QueryRow(ctx, `SELECT give_way(id) FROM jobs`).Scan(&gave); err != nil {
+			t.Fatal(err)
+		}
+		return gave
+	}
+	execute(t, other, `BEGIN`)
+	execute(t, other, `LOCK TABLE hookkeeper.jobs IN SHARE MODE`)
+	if giveWay() {
+		t.Error("a head that could not be had gave way")
+	}
+	execute(t, other, `COMMIT`)
+	if !giveWay() {
+		t.Error("a free head did not give way")
+	}
+	if giveWay() {
+		t.Error("what is no head gave way")
+	}
+	execute(t, other, `UPDATE hookkeeper.jobs SET place = 0`)
+	if jobs := claim(t, s, 1, time.Minute); len(jobs) != 1 {
+		t.Fatalf("claimed %d jobs", len(jobs))
+	}
+	if giveWay() {
+		t.Error("a head that runs gave way")
 	}
 }

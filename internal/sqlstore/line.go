@@ -73,16 +73,29 @@ func (c *Core) enter(ctx context.Context, tx Tx, handler, line string, seq int64
 	case state == "running" || headSeq < seq:
 		return placeLine, nil
 	}
-	// With several writers the head may be in the hands of a claim: then it runs.
-	res, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 1 WHERE id = (
-		SELECT id FROM jobs WHERE id = $1 AND place = 0 AND state <> 'running'`+c.skipLocked()+`)`, headID)
+	gave, err := c.giveWay(ctx, tx, headID)
 	if err != nil {
 		return 0, fmt.Errorf("give way in a line: %w", err)
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return placeLine, err
+	if !gave {
+		return placeLine, nil
 	}
 	return placeHead, nil
+}
+
+// giveWay puts a head that does not run back into its line. With several writers it may
+// be in the hands of a claim: then it runs.
+func (c *Core) giveWay(ctx context.Context, tx Tx, head int64) (gave bool, err error) {
+	if c.Many {
+		err = tx.QueryRowContext(ctx, `SELECT give_way($1)`, head).Scan(&gave)
+		return gave, err
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE jobs SET place = 1 WHERE id = $1 AND place = 0 AND state <> 'running'`, head)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
 }
 
 // promote makes the earliest job in line the head. Call it when a head has left.
