@@ -45,7 +45,7 @@ func newMetrics(ledger hook.Ledger) *metrics {
 		hanging: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hookkeeper_abandoned_handlers",
 			Help: "Handlers that ignored the end of their context and still run."}, []string{"handler"}),
 		breakers: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "hookkeeper_breaker_open",
-			Help: "1 while a handler's circuit breaker is not closed: what it needs does not answer."}, []string{"handler"}),
+			Help: "1 while what a handler needs does not answer, and its circuit breaker is open."}, []string{"handler"}),
 		imbalance: prometheus.NewGauge(prometheus.GaugeOpts{Name: "hookkeeper_ledger_imbalance",
 			Help: "Events recorded minus events accounted for, over the last 48 hours. Must be 0."}),
 	}

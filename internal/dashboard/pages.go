@@ -43,8 +43,7 @@ type PagesConfig struct {
 	// Again verifies a refused delivery with the present secrets, as of its
 	// arrival, and records it if it passes. Nil: the pages do not offer it.
 	Again func(ctx context.Context, d hook.Delivery) (hook.Receipt, error)
-	// Outages names the handlers whose circuit breaker is open on this node, and since
-	// when. Nil: the pages do not say.
+	// Outages names the handlers for which nobody answers on this node, and since when. Nil: the pages do not say.
 	Outages func() map[string]time.Time
 }
 

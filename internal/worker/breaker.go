@@ -94,13 +94,16 @@ func (b *breaker) unavailable(after time.Duration) (opened bool) {
 	return opened
 }
 
-// Outages names the handlers of this process whose circuit breaker is not closed, and
-// since when.
+// silent says that nobody has answered since it opened, or hardly anybody: on the way
+// to closed, which takes as many answers as there are slots, the outage is over.
+func (b *breaker) silent() bool { return b.tripped && b.limit == 1 }
+
+// Outages names the handlers of this process for which nobody answers, and since when.
 func (p *Pool) Outages() map[string]time.Time {
 	all := map[string]time.Time{}
 	for _, l := range p.lanes {
 		l.mu.Lock()
-		if l.breaker.tripped {
+		if l.breaker.silent() {
 			all[l.route.Name] = l.breaker.since
 		}
 		l.mu.Unlock()
@@ -112,12 +115,17 @@ func (p *Pool) Outages() map[string]time.Time {
 // to be done about it without. An error that says nothing of what the handler needs
 // changes nothing.
 func (l *lane) heed(job *hook.Job, err error) (then func()) {
+	was := l.breaker.silent()
+	defer func() {
+		if is := l.breaker.silent(); is != was {
+			l.meterBreaker(is)
+		}
+	}()
 	switch {
 	case errors.Is(err, hook.ErrUnavailable):
 		l.miss(job)
 		after, _ := hook.Delay(err)
 		if l.breaker.unavailable(after) {
-			l.meterBreaker(true)
 			return func() {
 				l.cfg.Logger.Warn("circuit breaker open: what the handler needs does not answer; from time to time one job tries whether it does",
 					"handler", l.route.Name, "error", firstLine(err))
@@ -136,9 +144,6 @@ func (l *lane) answered() (then func()) {
 	l.missed = nil
 	if !outage {
 		return func() {}
-	}
-	if closed {
-		l.meterBreaker(false)
 	}
 	return func() {
 		l.hasten(missed)

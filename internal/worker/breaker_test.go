@@ -253,8 +253,30 @@ func TestAnOutageMakesNobodyLate(t *testing.T) {
 		r.far.say(nil)
 		r.queue.add()
 		pass(20 * time.Second)
+		if len(r.pool.Outages()) > 0 {
+			r.Error("the outage is said to last")
+		}
 		if r.queue.done != jobs+1 {
 			r.Errorf("twenty seconds after the first answer %d of %d jobs are done", r.queue.done, jobs+1)
+		}
+	})
+}
+
+// One answer ends the outage, long before all slots are open again.
+func TestAnAnswerEndsTheOutage(t *testing.T) {
+	reaching(t, worker.Config{Jitter: func() float64 { return 1 }}, func(r *reach) {
+		r.far.say(errAway)
+		for range 5 {
+			r.queue.add()
+		}
+		pass(5 * time.Second)
+		if len(r.pool.Outages()) != 1 || len(r.trips) != 1 {
+			r.Errorf("outages %v, the meter heard %v, want one", r.pool.Outages(), r.trips)
+		}
+		r.far.say(nil)
+		pass(10 * time.Second) // five answers; sixteen slots
+		if len(r.pool.Outages()) > 0 || len(r.trips) != 2 || r.trips[1] {
+			r.Errorf("outages %v, the meter heard %v, want none any more", r.pool.Outages(), r.trips)
 		}
 	})
 }
