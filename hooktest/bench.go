@@ -52,6 +52,22 @@ func (b *bench) none(handler string) {
 	}
 }
 
+// withRole hands the cases a role that not every store has. A store that lacks it
+// passes.
+func withRole[T any](lack string, cases map[string]func(*bench, T)) map[string]func(*bench) {
+	out := map[string]func(*bench){}
+	for name, f := range cases {
+		out[name] = func(b *bench) {
+			role, ok := b.store.(T)
+			if !ok {
+				b.Skip(lack)
+			}
+			f(b, role)
+		}
+	}
+	return out
+}
+
 // event is what the cases vary of a delivery.
 type event struct {
 	source, mode, key, kind, subject, body string

@@ -14,25 +14,14 @@ import (
 // approvals: what one operator asks for another decides, once. A store that is no
 // hook.ApprovalKeeper passes.
 func approvals() map[string]func(*bench) {
-	cases := map[string]func(*bench, hook.ApprovalKeeper){
+	return withRole("this store keeps no approvals", map[string]func(*bench, hook.ApprovalKeeper){
 		"ARequestWaitsForAnotherOperator": approvalWaits,
 		"OneOfAllThatApproveGetsIt":       approvalOnce,
 		"ARequestEndsOnce":                approvalEnds,
 		"ARequestExpires":                 approvalExpires,
 		"ALostApprovalIsUnknown":          approvalLost,
 		"RequestsThatWaitAreBounded":      approvalBound,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			k, ok := b.store.(hook.ApprovalKeeper)
-			if !ok {
-				b.Skip("this store keeps no approvals")
-			}
-			f(b, k)
-		}
-	}
-	return out
+	})
 }
 
 const approvalLife = 24 * time.Hour

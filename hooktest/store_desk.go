@@ -21,7 +21,7 @@ type operators interface {
 
 // desks: what operators look at and order. A store that has none of it passes.
 func desks() map[string]func(*bench) {
-	cases := map[string]func(*bench, operators){
+	return withRole("this store has no desk", map[string]func(*bench, operators){
 		"JobsComeInPages":                      deskJobs,
 		"DeadJobsAreGroupedByCause":            deskCauses,
 		"TrafficCountsWhatWasRecorded":         deskTraffic,
@@ -36,18 +36,7 @@ func desks() map[string]func(*bench) {
 		"ABulkReplayStopsWhereItIsTold":        deskBulkSteered,
 		"ABulkReplayOfDeadJobsTakesTheirCause": deskBulkDead,
 		"BadBulkReplaysAreRefused":             deskBulkBad,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			o, ok := b.store.(operators)
-			if !ok {
-				b.Skip("this store has no desk")
-			}
-			f(b, o)
-		}
-	}
-	return out
+	})
 }
 
 func deskJobs(b *bench, o operators) {

@@ -13,7 +13,7 @@ import (
 // feeds: the log can be read forwards from a durable cursor. A store that is no
 // hook.Feeder passes.
 func feeds() map[string]func(*bench) {
-	cases := map[string]func(*bench, hook.Feeder){
+	return withRole("this store has no feeds", map[string]func(*bench, hook.Feeder){
 		"FeedBeginsAtTheNewestEvent":         feedBegins,
 		"FeedBeginsAtATime":                  feedSince,
 		"FeedGivesTheSameUntilAdvanced":      feedRepeats,
@@ -27,18 +27,7 @@ func feeds() map[string]func(*bench) {
 		"QuarantinedAndHintedEventsAreFed":   feedEverything,
 		"AFeedPassesALongStretchForGood":     feedStretch,
 		"AnEventWithoutItsBodyIsFedAsPruned": feedPruned,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			feeder, ok := b.store.(hook.Feeder)
-			if !ok {
-				b.Skip("this store has no feeds")
-			}
-			f(b, feeder)
-		}
-	}
-	return out
+	})
 }
 
 // fed asks for at most n events and returns their keys.

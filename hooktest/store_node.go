@@ -12,23 +12,12 @@ import (
 // lacks a job because a receiver did not know a route yet. A store that is no
 // hook.NodeKeeper passes.
 func neighbours() map[string]func(*bench) {
-	cases := map[string]func(*bench, hook.NodeKeeper){
+	return withRole("this store knows of no nodes", map[string]func(*bench, hook.NodeKeeper){
 		"NodesAreSeenWhileTheyBeat":         nodesSeen,
 		"RoutesComeBackAsTheyWereSet":       routesKept,
 		"ANewRouteGetsWhatWasRecordedSince": newRouteFilled,
 		"AChangedRouteGetsWhatItWantsNow":   changedRouteFilled,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			keeper, ok := b.store.(hook.NodeKeeper)
-			if !ok {
-				b.Skip("this store knows of no nodes")
-			}
-			f(b, keeper)
-		}
-	}
-	return out
+	})
 }
 
 func nodesSeen(b *bench, keeper hook.NodeKeeper) {

@@ -12,21 +12,10 @@ import (
 // plans: what a plan says is what a replay then does. A store that is no
 // hook.Planner passes.
 func plans() map[string]func(*bench) {
-	cases := map[string]func(*bench, hook.Planner){
+	return withRole("this store makes no plans", map[string]func(*bench, hook.Planner){
 		"APlanIsWhatTheReplayDoes":    planHolds,
 		"APlanRefusesWhatAReplayDoes": planRefuses,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			p, ok := b.store.(hook.Planner)
-			if !ok {
-				b.Skip("this store makes no plans")
-			}
-			f(b, p)
-		}
-	}
-	return out
+	})
 }
 
 func planHolds(b *bench, p hook.Planner) {

@@ -13,25 +13,14 @@ import (
 // previews: an effect that is previewed says what it would change and changes
 // nothing. A store that is no hook.Previewer passes.
 func previews() map[string]func(*bench) {
-	cases := map[string]func(*bench, hook.Previewer){
+	return withRole("this store previews nothing", map[string]func(*bench, hook.Previewer){
 		"APreviewShowsWhatWouldChange":       previewShows,
 		"APreviewLeavesNothing":              previewLeaves,
 		"APreviewShowsSoMuch":                previewBounded,
 		"APreviewThatHangsIsCut":             previewHangs,
 		"NothingIsWrittenBesideAPreview":     previewOutward,
 		"APreviewedEffectMayNotEndItsOwnEnd": previewRefuses,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			p, ok := b.store.(hook.Previewer)
-			if !ok {
-				b.Skip("this store previews nothing")
-			}
-			f(b, p)
-		}
-	}
-	return out
+	})
 }
 
 // watchedTable is one that every store watches.

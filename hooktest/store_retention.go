@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ type custodian interface {
 // custody: what is removed, when, and what never is. A store that keeps no holds
 // passes the cases that are about them.
 func custody() map[string]func(*bench) {
-	cases := map[string]func(*bench, custodian){
+	out := withRole("this store keeps no holds", map[string]func(*bench, custodian){
 		"AHoldKeepsWhatRetentionWouldRemove": holdKeeps,
 		"AHoldSaysWhatItHolds":               holdBad,
 		"AnErasureLeavesKeyAndHistory":       erased,
@@ -33,28 +34,18 @@ func custody() map[string]func(*bench) {
 		"AnErasureIsRefusedWhereAHoldIs":     erasedHeld,
 		"ALookErasesNothing":                 erasedLook,
 		"AnErasureOfNothingIsDone":           erasedNothing,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range map[string]func(*bench){
+	})
+	maps.Copy(out, map[string]func(*bench){
 		"PruneSparesOpenWork":               pruneSparesOpenWork,
 		"EachSourceHasItsOwnRules":          rulesOfSources,
 		"AttemptsGoAndTheEndStays":          attemptsGo,
 		"ForgottenKeysLeaveTheLedgerInTune": keysGo,
 		"OldNotesOnRejectionsGo":            notesGo,
-	} {
+	})
+	for name, f := range out {
 		out[name] = func(b *bench) {
 			b.clock.Advance(time.Hour) // the routes are new no longer: nothing is filled in
 			f(b)
-		}
-	}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			o, ok := b.store.(custodian)
-			if !ok {
-				b.Skip("this store keeps no holds")
-			}
-			b.clock.Advance(time.Hour)
-			f(b, o)
 		}
 	}
 	return out

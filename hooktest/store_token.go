@@ -14,25 +14,14 @@ import (
 // tokens: a store keeps operator tokens by their hash. A store that is no
 // hook.TokenKeeper passes.
 func tokens() map[string]func(*bench) {
-	cases := map[string]func(*bench, hook.TokenKeeper){
+	return withRole("this store keeps no tokens", map[string]func(*bench, hook.TokenKeeper){
 		"ATokenIsFoundByItsHash":      tokenFound,
 		"ARevokedTokenIsFoundNoMore":  tokenRevoked,
 		"ATokensNameIsGivenOnce":      tokenNames,
 		"BadTokensAreRefused":         tokenBad,
 		"TheNumberOfTokensIsBounded":  tokenBound,
 		"ChangesOfTokensAreNoHistory": tokenHistory,
-	}
-	out := map[string]func(*bench){}
-	for name, f := range cases {
-		out[name] = func(b *bench) {
-			k, ok := b.store.(hook.TokenKeeper)
-			if !ok {
-				b.Skip("this store keeps no tokens")
-			}
-			f(b, k)
-		}
-	}
-	return out
+	})
 }
 
 // addToken keeps a token whose text is its name.
