@@ -160,7 +160,10 @@ const mostMissed = 1000
 // when somebody is there again. One that has failed for half of its attempts keeps its
 // time: it may be what nobody can answer.
 func (l *lane) miss(job *hook.Job) {
-	if l.cfg.Hastener == nil || 2*(job.Failed+1) > l.attempts() || len(l.missed) == mostMissed {
+	if l.cfg.Hastener == nil || 2*(job.Failed+1) > l.attempts() {
+		return
+	}
+	if _, known := l.missed[job.ID]; !known && len(l.missed) == mostMissed {
 		return
 	}
 	if l.missed == nil {

@@ -18,6 +18,10 @@ func TestWhatIsMissedIsBounded(t *testing.T) {
 	if len(l.missed) != mostMissed {
 		t.Errorf("%d jobs are remembered, want %d", len(l.missed), mostMissed)
 	}
+	l.miss(&hook.Job{ID: 7, Attempt: 3, Failed: 2})
+	if l.missed[7] != 3 {
+		t.Errorf("attempt %d of a job that is remembered, want its newest, 3", l.missed[7])
+	}
 }
 
 // Each step is the end of an attempt, u for unavailable and a for answered, or a wait:
