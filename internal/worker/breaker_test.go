@@ -165,13 +165,10 @@ func reaching(t *testing.T, cfg worker.Config, f func(r *reach)) {
 		cfg.Queue, cfg.Hastener, cfg.Logger = &r.queue, &r.queue, slog.New(slog.DiscardHandler)
 		cfg.Routes = []hook.Route{{Name: "h", Handler: &r.far}}
 		cfg.Meter.Breaker = func(_ string, open bool) { r.trips = append(r.trips, open) }
-		r.pool = worker.New(cfg)
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); r.pool.Run(ctx) }()
+		var end func()
+		r.pool, end = running(t, cfg)
 		f(r)
-		stop()
-		<-done
+		end()
 	})
 }
 
@@ -404,28 +401,14 @@ func TestNothingIsHandedPastAnOpenBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		away := &far{}
 		away.say(errAway)
-		s := &retried{shelf: &shelf{}}
-		p := worker.New(worker.Config{Queue: s, Recorder: s, Logger: slog.New(slog.DiscardHandler), Slots: 8,
-			Routes: []hook.Route{{Name: "h", Handler: away}}})
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() { defer close(ended); p.Run(ctx) }()
-		synctest.Wait()
+		p := startPool(t, worker.Config{Slots: 8}, hook.Route{Handler: away})
 		for range 200 { // twenty seconds
-			if _, err := p.Record(ctx, hook.Delivery{}, hook.Identity{Key: "k"}, []string{"h"}); err != nil {
-				t.Error(err)
-			}
+			p.take("k")
 			pass(100 * time.Millisecond)
 		}
 		if calls, _ := away.called(); calls > 15 {
 			t.Errorf("%d calls in twenty seconds, want some five and then one every few seconds", calls)
 		}
-		stop()
-		<-ended
+		p.end()
 	})
 }
-
-// retried is a shelf that takes failed jobs back and forgets them.
-type retried struct{ *shelf }
-
-func (*retried) Retry(context.Context, *hook.Job, time.Duration, hook.Cause) error { return nil }

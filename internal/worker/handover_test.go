@@ -79,6 +79,9 @@ func (s *shelf) Release(_ context.Context, j *hook.Job) error {
 	return nil
 }
 
+// Retry takes a failed job back and forgets it.
+func (s *shelf) Retry(context.Context, *hook.Job, time.Duration, hook.Cause) error { return nil }
+
 func (s *shelf) Extend(context.Context, []*hook.Job, time.Duration) ([]*hook.Job, error) {
 	return nil, nil
 }
@@ -95,8 +98,7 @@ type pooled struct {
 	*testing.T
 	*worker.Pool
 	shelf *shelf
-	stop  context.CancelFunc
-	ended chan struct{}
+	end   func()
 }
 
 func startPool(t *testing.T, cfg worker.Config, route hook.Route) *pooled {
@@ -108,14 +110,25 @@ func startPoolOn(t *testing.T, s *shelf, cfg worker.Config, route hook.Route) *p
 	t.Helper()
 	route.Name = "h"
 	cfg.Queue, cfg.Recorder, cfg.Logger, cfg.Routes = s, s, slog.New(slog.DiscardHandler), []hook.Route{route}
-	ctx, stop := context.WithCancel(t.Context())
-	p := &pooled{T: t, Pool: worker.New(cfg), shelf: s, stop: stop, ended: make(chan struct{})}
-	go func() {
-		defer close(p.ended)
-		p.Pool.Run(ctx)
-	}()
+	p := &pooled{T: t, shelf: s}
+	p.Pool, p.end = running(t, cfg)
 	synctest.Wait() // it has looked once and rests
 	return p
+}
+
+// running is a pool that runs until it is ended.
+func running(t *testing.T, cfg worker.Config) (p *worker.Pool, end func()) {
+	p = worker.New(cfg)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.Run(ctx)
+	}()
+	return p, func() {
+		stop()
+		<-ended
+	}
 }
 
 func (p *pooled) take(key string) {
@@ -134,11 +147,6 @@ func (p *pooled) lent(want int, when string) {
 			p.Errorf("%s: %d handed over in all, want %d", when, p.shelf.lent, want)
 		}
 	})
-}
-
-func (p *pooled) end() {
-	p.stop()
-	<-p.ended
 }
 
 // gate is a handler that works one job for each word.

@@ -59,11 +59,8 @@ func (f *flow) Extend(context.Context, []*hook.Job, time.Duration) ([]*hook.Job,
 func pour(t *testing.T, jobs int, gap time.Duration) *flow {
 	t.Helper()
 	f := &flow{}
-	route := hook.Route{Name: "h", Batch: true, Handler: hook.HandlerFunc(func(context.Context, *hook.Event) (hook.Effect, error) { return nil, nil })}
-	p := worker.New(worker.Config{Queue: f, Routes: []hook.Route{route}, Logger: slog.New(slog.DiscardHandler)})
-	ctx, cancel := context.WithCancel(t.Context())
-	var pool sync.WaitGroup
-	pool.Go(func() { p.Run(ctx) })
+	route := hook.Route{Name: "h", Batch: true, Handler: atOnce}
+	p, end := running(t, worker.Config{Queue: f, Routes: []hook.Route{route}, Logger: slog.New(slog.DiscardHandler)})
 	tick := time.NewTicker(gap) // of the bubble's clock
 	for range jobs {
 		<-tick.C
@@ -71,8 +68,7 @@ func pour(t *testing.T, jobs int, gap time.Duration) *flow {
 		p.Wake()
 	}
 	<-time.After(time.Second)
-	cancel()
-	pool.Wait()
+	end()
 	if f.done != jobs {
 		t.Errorf("%d of %d jobs done", f.done, jobs)
 	}

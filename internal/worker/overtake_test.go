@@ -13,6 +13,15 @@ import (
 
 // Who waits for a slot, and whom nobody passes: see keep.
 
+// shelfWith is a shelf on which so many old jobs lie.
+func shelfWith(old int) *shelf {
+	s := &shelf{}
+	for i := range old {
+		s.due = append(s.due, &hook.Job{ID: 1<<40 + int64(i), Handler: "h", Event: &hook.Event{Key: "old"}})
+	}
+	return s
+}
+
 // A job that finds no slot waits in the queue, and none that is recorded after it is
 // handed over before it was claimed.
 func TestHandedJobsOvertakeNobody(t *testing.T) {
@@ -62,10 +71,8 @@ func TestHandedJobsOvertakeNobody(t *testing.T) {
 func TestAClaimUnderWayKeepsItsSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		words, hold := make(chan bool), make(chan bool)
-		s := &shelf{hold: hold}
-		for i := range 5 {
-			s.due = append(s.due, &hook.Job{ID: 1<<40 + int64(i), Handler: "h", Event: &hook.Event{Key: "old"}})
-		}
+		s := shelfWith(5)
+		s.hold = hold
 		running, most := 0, 0
 		inner := gate(words)
 		p := startPoolOn(t, s, worker.Config{Slots: 2}, hook.Route{Handler: hook.HandlerFunc(func(ctx context.Context, e *hook.Event) (hook.Effect, error) {
@@ -153,12 +160,9 @@ func TestAPauseLetsNobodyPass(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				words := make(chan bool)
-				s := &shelf{}
+				s := shelfWith(c.due)
 				if c.hold {
 					s.hold = make(chan bool)
-				}
-				for i := range c.due {
-					s.due = append(s.due, &hook.Job{ID: 1<<40 + int64(i), Handler: "h", Event: &hook.Event{Key: "old"}})
 				}
 				p := startPoolOn(t, s, worker.Config{Slots: c.slots}, hook.Route{Handler: gate(words), Batch: c.batch})
 				for i := range c.take {
@@ -192,10 +196,8 @@ func TestAPauseLetsNobodyPass(t *testing.T) {
 // there was ends it, although some were refused while it was under way.
 func TestALaneCatchesUpWhileDeliveriesCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{hold: make(chan bool)}
-		for range 8 {
-			s.due = append(s.due, &hook.Job{ID: 1 << 40, Handler: "h", Event: &hook.Event{Key: "old"}})
-		}
+		s := shelfWith(8)
+		s.hold = make(chan bool)
 		p := startPoolOn(t, s, worker.Config{Slots: 16}, hook.Route{Handler: atOnce})
 		s.hold <- true // as many as it asked for: there may be more
 		synctest.Wait()
@@ -228,10 +230,8 @@ func TestALaneCatchesUpWhileDeliveriesCome(t *testing.T) {
 // A slot is left for each that was refused one.
 func TestTheRefusedHaveTheirSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{hold: make(chan bool)}
-		for range 5 {
-			s.due = append(s.due, &hook.Job{ID: 1 << 40, Handler: "h", Event: &hook.Event{Key: "old"}})
-		}
+		s := shelfWith(5)
+		s.hold = make(chan bool)
 		p := startPoolOn(t, s, worker.Config{Slots: 8}, hook.Route{Handler: gate(make(chan bool))})
 		s.hold <- true // as many as it asked for: there may be more
 		synctest.Wait()
