@@ -104,9 +104,10 @@ func (f *Forwarder) Close() { f.transport.CloseIdleConnections() }
 // was none. 2xx is nil. Of the errors, 410 is hook.ErrPermanent, as in Standard
 // Webhooks, where it says that the receiver wants no more of this; no answer, 429,
 // 502, 503 and 504 are hook.ErrUnavailable, and 429 and 503 with a Retry-After carry
-// it as hook.After; all others, 4xx and redirects too, are to be tried again: an application that answers 400 today may be mended
-// tomorrow. The error's text holds the beginning of the answer: it is for
-// operators. A repeat sends the event again, under the same ids.
+// it as hook.After; all others, 4xx and redirects too, are to be tried again: an
+// application that answers 400 today may be mended tomorrow. The error's text holds the
+// beginning of the answer: it is for operators. A repeat sends the event again, under
+// the same ids.
 func (f *Forwarder) Forward(ctx context.Context, e *hook.Event) (status int, err error) {
 	if err := hook.Outward(ctx, "send this event to the destination %s on %s", f.name, f.to.Host); err != nil {
 		return 0, err

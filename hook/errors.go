@@ -72,8 +72,9 @@ func Delay(err error) (time.Duration, bool) {
 // opens: the worker begins no attempt for a second, then tries one at a time, five
 // seconds apart at most, and takes one more at a time with each that succeeds. What
 // waits meanwhile spends no attempt, and what asked in vain is brought forward with the
-// first that succeeds, unless it has failed for half of its attempts. A time put on it by After is kept for the whole
-// handler, up to a minute. Mark no failure that only this event would meet.
+// first that succeeds, unless it has failed for half of its attempts. A time put on it
+// by After is kept for the whole handler, up to a minute. Mark no failure that only this
+// event would meet.
 func Unavailable(err error) error {
 	if err == nil {
 		return ErrUnavailable

@@ -102,23 +102,21 @@ func refusal(path string, resp *http.Response, body []byte) error {
 	if id := word(resp.Header.Get("Request-Id")); id != "" {
 		err = fmt.Errorf("%w (request %s)", err, id)
 	}
+	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+		err = hook.Unavailable(err)
+	}
 	switch resp.StatusCode {
 	case http.StatusNotFound:
 		return fmt.Errorf("%w: %w", err, errGone)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("%w: %w", err, errKeyRefused)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		err = hook.Unavailable(err)
 		if wait, ok := retryAfter(resp.Header.Get("Retry-After")); ok {
 			return hook.After(err, wait)
 		}
 		if resp.StatusCode == http.StatusTooManyRequests {
 			return hook.After(err, defaultRetryWait)
 		}
-		return err
-	}
-	if resp.StatusCode >= 500 {
-		return hook.Unavailable(err)
 	}
 	return err
 }
